@@ -1,0 +1,1 @@
+//! The IdP and the app to try usher with; the tests use the same IdP.

@@ -1,0 +1,4 @@
+//! usher: a reverse-proxy authentication sidecar.
+
+#[cfg(feature = "demo")]
+pub mod demo;
