@@ -33,10 +33,11 @@ pub struct Provisioner {
 
 impl Provisioner {
     /// Over the directory and the client.
-    pub fn new(directory: Directory, outbound: Outbound) -> Self {
+    pub fn new(directory: Directory, outbound: Outbound, metrics: Arc<Metrics>) -> Self {
         Self {
             directory,
             outbound,
+            metrics,
         }
     }
 
