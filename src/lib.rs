@@ -1,4 +1,26 @@
 //! usher: a reverse-proxy authentication sidecar.
+#![allow(clippy::todo)]
 
+pub mod access;
+pub mod claims;
+pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod directory;
+pub mod endpoints;
+pub mod forward;
+pub mod identity;
+pub mod idp;
+pub mod keys;
+pub mod metrics;
+pub mod outbound;
+pub mod pages;
+pub mod provision;
+pub mod proxy;
+pub mod refusal;
+pub mod seal;
+pub mod secret;
+pub mod session;
+pub mod sign_in;
+pub mod store;
+pub mod usher;

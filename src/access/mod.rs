@@ -1,0 +1,5 @@
+//! The gate: what a target can mean, which rule decides, and the only place that admits a request.
+
+pub mod gate;
+pub mod standing;
+pub mod target;

@@ -1,0 +1,165 @@
+//! Who somebody is: the words that every layer shares once a protocol has done its verification.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Makes a cheap-to-clone name type over `Arc<str>`.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Wraps a value that the caller has checked or trusts.
+            pub fn new(value: impl Into<Arc<str>>) -> Self {
+                Self(value.into())
+            }
+
+            /// The value as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, out)
+            }
+        }
+    };
+}
+
+name! {
+    /// The `id` of an identity provider in the config; it stands in URLs.
+    IdpId
+}
+name! {
+    /// The `id` of an app in the config; the audience of its signed header.
+    AppId
+}
+name! {
+    /// The name of a role in an app, as the config lists it.
+    Role
+}
+name! {
+    /// A person in usher's directory: `usr_` and 32 hexadecimal digits (a UUIDv7).
+    UserId
+}
+
+impl UserId {
+    /// A new id; ids sort by the time they were made.
+    pub fn generate() -> Self {
+        Self::new(format!("usr_{}", uuid::Uuid::now_v7().simple()))
+    }
+}
+
+/// The protocol by which a subject was verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// OpenID Connect.
+    Oidc,
+    /// SAML 2.0.
+    Saml,
+}
+
+impl Protocol {
+    /// The name in the callback body and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Oidc => "oidc",
+            Self::Saml => "saml",
+        }
+    }
+}
+
+/// Who an IdP says somebody is: opaque, and only of that IdP; never joined by e-mail.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    /// The IdP, by its id in the config.
+    pub idp: IdpId,
+    /// The protocol that verified it.
+    pub protocol: Protocol,
+    /// The issuer (OIDC `iss`, SAML entity ID).
+    pub issuer: String,
+    /// OIDC `sub`, at most 255 ASCII characters (OIDC Core 2).
+    pub value: String,
+}
+
+/// What an IdP says about a subject, after verification and in usher's own names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attributes {
+    /// E-mail address as given.
+    pub email: Option<String>,
+    /// `email_verified` where the IdP states it; absent is the IdP's word.
+    pub email_verified: Option<bool>,
+    /// Full name for display.
+    pub name: Option<String>,
+    /// Given name.
+    pub given_name: Option<String>,
+    /// Family name.
+    pub family_name: Option<String>,
+    /// The name to sign in with (`preferred_username`).
+    pub username: Option<String>,
+    /// Groups as the IdP names them, in its order.
+    pub groups: Vec<String>,
+}
+
+/// A user as seen through one subject: what a session is of, and what an app is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The user in usher's directory.
+    pub user: UserId,
+    /// The subject that signed in.
+    pub subject: Subject,
+    /// What the IdP said last about that subject.
+    pub attributes: Attributes,
+    /// What the apps answered for that user so far.
+    pub accounts: Vec<Account>,
+}
+
+impl Person {
+    /// The account in `app`, where that app was asked already.
+    pub fn account(&self, app: &AppId) -> Option<&Account> {
+        self.accounts.iter().find(|account| &account.app == app)
+    }
+}
+
+/// A user inside one app, as that app's callback answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The app.
+    pub app: AppId,
+    /// The app's own id of the account, if it gave one.
+    pub id: Option<String>,
+    /// Roles that the callback gave; they count only with `callback.roles: true`.
+    pub roles: Vec<Role>,
+    /// Whether the app lets the user in.
+    pub state: AccountState,
+    /// Fingerprint of what the app was told last; see `provision`.
+    pub told: String,
+}
+
+/// The app's word on an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountState {
+    /// The app has the account.
+    Open,
+    /// The app refused it; asked again at the next sign-in.
+    Refused {
+        /// `user_message` of the answer, for the page.
+        message: Option<String>,
+        /// `reason` of the answer, for the log.
+        reason: Option<String>,
+    },
+}
