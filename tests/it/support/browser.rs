@@ -28,6 +28,8 @@ pub(crate) struct Hop {
 #[derive(Clone, Debug)]
 pub(crate) struct Browser {
     usher: SocketAddr,
+    /// Speak TLS to usher.
+    pub(crate) tls: bool,
     pub(crate) cookies: Vec<Cookie>,
     /// Every exchange so far.
     pub(crate) hops: Vec<Hop>,
@@ -36,7 +38,7 @@ pub(crate) struct Browser {
 impl Browser {
     /// A browser without cookies.
     pub(crate) fn new(usher: SocketAddr) -> Self {
-        Self { usher, cookies: Vec::new(), hops: Vec::new() }
+        Self { usher, tls: false, cookies: Vec::new(), hops: Vec::new() }
     }
 
     /// After a restart usher may listen elsewhere.
@@ -80,12 +82,21 @@ impl Browser {
         }
         text.push_str("Connection: close\r\n\r\n");
         text.push_str(form.unwrap_or_default());
-        let mut wire = Wire::connect(self.address(url), UNTRUSTED).await.ok()?;
+        let mut wire = self.connect(url).await?;
         wire.send(text.as_bytes()).await;
         let answer = wire.answer(method == "HEAD", PATIENCE + Duration::from_secs(8)).await?;
         self.keep_cookies(url, &answer);
         self.hops.push(Hop { url: url.clone(), answer: answer.clone() });
         Some(answer)
+    }
+
+    async fn connect(&self, url: &Url) -> Option<Wire> {
+        let to = self.address(url);
+        if self.tls && to == self.usher {
+            let sni = url.host_str().unwrap_or_default();
+            return Wire::connect_tls(to, UNTRUSTED, sni, &["http/1.1"]).await.ok();
+        }
+        Wire::connect(to, UNTRUSTED).await.ok()
     }
 
     fn address(&self, url: &Url) -> SocketAddr {
