@@ -18,6 +18,7 @@ pub mod pages;
 pub mod provision;
 pub mod proxy;
 pub mod refusal;
+pub mod revoke;
 pub mod seal;
 pub mod secret;
 pub mod session;

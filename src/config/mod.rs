@@ -38,7 +38,7 @@ pub struct Config {
     /// Networks whose `X-Forwarded-*` count.
     pub trusted_proxies: Vec<IpNet>,
     /// Origins besides the apps' own that a return URL may have.
-    pub return_to_origins: Vec<url::Origin>,
+    pub return_to_origins: Vec<OriginPattern>,
     /// Timeouts of the data plane.
     pub timeouts: Timeouts,
     /// Limits of the data plane.
@@ -80,6 +80,33 @@ pub struct PublicUrl {
     pub authority: String,
     /// Whether the browser speaks HTTPS (cookies are `Secure` and `__Host-`).
     pub https: bool,
+}
+
+/// An entry of `return_to_origins`: `https://host[:port]` or `https://*.host[:port]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginPattern {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Lower-case host, without the `*.`.
+    pub host: String,
+    /// Whether it stands for every host below `host` (and not for `host` itself).
+    pub below: bool,
+    /// Port, the scheme's own if none is written.
+    pub port: u16,
+}
+
+impl OriginPattern {
+    /// Whether a URL has such an origin.
+    pub fn matches(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let named = if self.below {
+            host.strip_suffix(self.host.as_str())
+                .is_some_and(|left| left.len() > 1 && left.ends_with('.'))
+        } else {
+            host == self.host
+        };
+        named && url.scheme() == self.scheme && url.port_or_known_default() == Some(self.port)
+    }
 }
 
 /// The apps of one public origin: they share the flow, the cookie and the session.
