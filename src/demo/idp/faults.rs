@@ -279,9 +279,11 @@ mod tests {
         faults.add(Fault::Jwks(JwksFault::Empty), Times::Next);
         faults.add(Fault::Jwks(JwksFault::NoKid), Times::Always);
         faults.add(Fault::Overage(Overage::HasGroups), Times::Always);
-        let pick = |fault: &Fault| match fault {
-            Fault::Jwks(jwks) => Some(jwks.clone()),
-            _ => None,
+        let pick = |fault: &Fault| {
+            let Fault::Jwks(jwks) = fault else {
+                return None;
+            };
+            Some(jwks.clone())
         };
         assert_eq!(faults.take(pick), [JwksFault::Empty, JwksFault::NoKid]);
         assert_eq!(faults.take(pick), [JwksFault::NoKid]);

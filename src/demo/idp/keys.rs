@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use serde_json::{Value, json};
 
 use super::IdpError;
@@ -34,28 +34,28 @@ pub(super) struct SigningKey {
 
 impl SigningKey {
     /// Reads a PKCS#8 PEM. RSA signs by `algorithm`; for EC and Ed25519 the algorithm must fit the key.
-    pub(super) fn from_pem(pem: &str, kid: &str, algorithm: Algorithm) -> Result<Self, IdpError> {
+    pub(super) fn from_pem(pem: &str, kid: &str, by: SigningAlgorithm) -> Result<Self, IdpError> {
         let der = der_of(pem)?;
-        let (encoding, public_der) = match algorithm {
-            Algorithm::ES256 => {
+        let (encoding, public_der) = match by {
+            SigningAlgorithm::Es256 => {
                 let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der)
                     .map_err(|_| IdpError::Key)?;
                 let public = pair.public_key().as_der().map_err(|_| IdpError::Key)?;
                 (EncodingKey::from_ec_pem(pem.as_bytes()), public)
             }
-            Algorithm::EdDSA => {
+            SigningAlgorithm::EdDsa => {
                 let pair =
                     Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(|_| IdpError::Key)?;
                 let public = pair.public_key().as_der().map_err(|_| IdpError::Key)?;
                 (EncodingKey::from_ed_pem(pem.as_bytes()), public)
             }
-            Algorithm::RS256 | Algorithm::PS256 => {
+            SigningAlgorithm::Rs256 | SigningAlgorithm::Ps256 => {
                 let pair = RsaKeyPair::from_pkcs8(&der).map_err(|_| IdpError::Key)?;
                 let public = pair.public_key().as_der().map_err(|_| IdpError::Key)?;
                 (EncodingKey::from_rsa_pem(pem.as_bytes()), public)
             }
-            _ => return Err(IdpError::Key),
         };
+        let algorithm = Algorithm::from(by);
         let encoding = encoding.map_err(|_| IdpError::Key)?;
         let jwk = Jwk::from_encoding_key(&encoding, algorithm).map_err(|_| IdpError::Key)?;
         let mut jwk = serde_json::to_value(jwk).map_err(|_| IdpError::Key)?;
@@ -74,13 +74,23 @@ impl SigningKey {
 
     /// The attacker's key under any kid.
     pub(super) fn attacker(kid: &str) -> Result<Self, IdpError> {
-        SigningKey::from_pem(RSA_ATTACKER, kid, Algorithm::RS256)
+        SigningKey::from_pem(RSA_ATTACKER, kid, SigningAlgorithm::Rs256)
     }
 
     /// The signature over `message`, base64url.
     pub(super) fn sign(&self, message: &[u8]) -> Result<String, IdpError> {
         jsonwebtoken::crypto::sign(message, &self.encoding, self.algorithm)
             .map_err(|_| IdpError::Key)
+    }
+
+    fn verifies(&self, message: &str, signature: &str) -> bool {
+        let key = serde_json::from_value::<Jwk>(self.jwk.clone())
+            .ok()
+            .and_then(|jwk| DecodingKey::from_jwk(&jwk).ok());
+        key.is_some_and(|key| {
+            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key, self.algorithm)
+                .unwrap_or(false)
+        })
     }
 
     pub(super) fn jwk(&self) -> Value {
@@ -134,8 +144,20 @@ impl KeyRing {
     }
 
     pub(super) fn published(&self) -> Vec<Value> {
+        self.all().map(SigningKey::jwk).collect()
+    }
+
+    /// Whether one of the published keys signed this token.
+    pub(super) fn signed(&self, token: &str) -> bool {
+        let Some((message, signature)) = token.rsplit_once('.') else {
+            return false;
+        };
+        self.all().any(|key| key.verifies(message, signature))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &SigningKey> {
         let current = self.signing.iter().map(|(_, key)| key);
-        current.chain(&self.old).map(SigningKey::jwk).collect()
+        current.chain(&self.old)
     }
 }
 
@@ -156,27 +178,27 @@ fn generation(number: u32) -> Result<Vec<(SigningAlgorithm, SigningKey)>, IdpErr
     let ed = Ed25519KeyPair::generate_pkcs8v1(&random).map_err(|_| IdpError::Key)?;
     let ec = pem_of("PRIVATE KEY", ec.as_ref());
     let ed = pem_of("PRIVATE KEY", ed.as_ref());
-    let make = |name: &str, pem: &str, algorithm| {
-        SigningKey::from_pem(pem, &format!("{name}-{number}"), algorithm)
+    let make = |name: &str, pem: &str, by| {
+        let key = SigningKey::from_pem(pem, &format!("{name}-{number}"), by)?;
+        Ok((by, key))
     };
     Ok(vec![
-        (
-            SigningAlgorithm::Rs256,
-            make("rs256", &rsa, Algorithm::RS256)?,
-        ),
-        (
-            SigningAlgorithm::Ps256,
-            make("ps256", &rsa, Algorithm::PS256)?,
-        ),
-        (
-            SigningAlgorithm::Es256,
-            make("es256", &ec, Algorithm::ES256)?,
-        ),
-        (
-            SigningAlgorithm::EdDsa,
-            make("eddsa", &ed, Algorithm::EdDSA)?,
-        ),
+        make("rs256", &rsa, SigningAlgorithm::Rs256)?,
+        make("ps256", &rsa, SigningAlgorithm::Ps256)?,
+        make("es256", &ec, SigningAlgorithm::Es256)?,
+        make("eddsa", &ed, SigningAlgorithm::EdDsa)?,
     ])
+}
+
+impl From<SigningAlgorithm> for Algorithm {
+    fn from(algorithm: SigningAlgorithm) -> Self {
+        match algorithm {
+            SigningAlgorithm::Rs256 => Algorithm::RS256,
+            SigningAlgorithm::Ps256 => Algorithm::PS256,
+            SigningAlgorithm::Es256 => Algorithm::ES256,
+            SigningAlgorithm::EdDsa => Algorithm::EdDSA,
+        }
+    }
 }
 
 fn der_of(pem: &str) -> Result<Vec<u8>, IdpError> {

@@ -174,9 +174,11 @@ impl Shared {
     }
 
     pub(super) fn endpoint_faults(&self, endpoint: Endpoint) -> Vec<EndpointFault> {
-        self.take(|fault| match fault {
-            Fault::Endpoint(at, what) if *at == endpoint => Some(what.clone()),
-            _ => None,
+        self.take(|fault| {
+            let Fault::Endpoint(at, what) = fault else {
+                return None;
+            };
+            (*at == endpoint).then(|| what.clone())
         })
     }
 
