@@ -1,1 +1,4 @@
-fn main() {}
+//! usher from the outside: the real binary, real sockets.
+
+mod attacks;
+mod support;
