@@ -1,9 +1,17 @@
 //! The config as usher understands it. It is read by [`load`]: as written first (`raw`), then
 //! checked into these types; every problem is reported together with its place.
 
+mod checked;
 mod load;
+mod raw;
+mod schema;
+mod tree;
 
-pub use load::{Problem, Problems, load, parse};
+pub use load::{Offline, Problem, Problems, load, load_offline, parse, parse_offline};
+#[cfg(test)]
+mod tests;
+
+pub use schema::{json_schema, markdown};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
