@@ -124,6 +124,8 @@ export class App {
     const accept = createHash('sha1').update(`${incoming.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
     socket.setNoDelay(true);
     socket.on('error', () => {});
+    // An upgraded socket of node's server stays half open unless told.
+    socket.on('end', () => socket.end());
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`);
     this.#stream(socket, () => {});
     // Small text frames only; a masked frame comes back unmasked.
