@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::tree::{Node, Place, Value};
+use super::tree::{Node, Value};
 use reader::{
     Described, Need, RecordNode, choice, description, field, need, record, record_schema,
     schema_of, word_problem,

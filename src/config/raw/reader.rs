@@ -341,7 +341,7 @@ macro_rules! record {
 
         impl JsonSchema for $name {
             fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
+                stringify!($name).trim_start_matches("Raw").into()
             }
 
             fn json_schema(generator: &mut SchemaGenerator) -> Schema {
