@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::claims::{Claims, GROUPS, Sources, wrong_type};
+use super::claims::{Claims, GROUP, GROUPS, Sources, check_text, wrong_type};
 use super::metadata::is_plain_loopback;
 use super::userinfo::bearer;
 use super::{OidcError, OidcIdp, printable};
@@ -95,12 +95,10 @@ impl OidcIdp {
                 let kind = member.kind.as_deref();
                 kind.is_none_or(|kind| kind == "#microsoft.graph.group")
             };
-            groups.extend(
-                page.value
-                    .into_iter()
-                    .filter(is_group)
-                    .map(|group| group.id),
-            );
+            for member in page.value.into_iter().filter(is_group) {
+                check_text("a group's id", &member.id, GROUP)?;
+                groups.push(member.id);
+            }
             next = page.next;
             // The access token goes to Graph alone, wherever a page points to.
             if next.as_ref().is_some_and(|next| !is_below(next, base)) {

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 use usher::demo::idp::{DiscoveryFault, Endpoint, EndpointFault, Fault, TokenFault};
-use usher::idp::oidc::FlowSecrets;
+use usher::idp::oidc::{AuthorizationResponse, FlowSecrets};
 
-use super::{callback, kind, kind_of, rp};
+use super::{callback, kind, rp};
 
 #[tokio::test]
 async fn nothing_is_fetched_before_it_is_needed() {
@@ -217,15 +216,19 @@ async fn signing_out_waits_two_seconds_at_most() {
     let back = callback();
     assert!(rp.oidc.sign_out_url(None, &back, "s1").await.is_none());
     assert!(start.elapsed() < Duration::from_millis(2300));
-    let error = rp
-        .oidc
-        .redeem(
-            &Default::default(),
-            &FlowSecrets::generate().unwrap(),
-            &back,
-            Timestamp::now(),
-        )
-        .await
-        .unwrap_err();
-    assert_eq!(kind_of(&error), "unavailable");
+}
+
+#[tokio::test]
+async fn an_answer_with_a_wrong_state_makes_nobody_fetch_anything() {
+    let rp = rp().await;
+    let secrets = FlowSecrets::generate().unwrap();
+    let mut response = AuthorizationResponse {
+        state: Some("other".to_owned()),
+        ..AuthorizationResponse::default()
+    };
+    assert_eq!(kind(rp.redeem(&secrets, &response).await).0, "invalid");
+    assert_eq!(rp.idp.counts().discovery_calls, 0);
+    response.state = Some(secrets.state.clone());
+    assert_eq!(kind(rp.redeem(&secrets, &response).await).0, "invalid");
+    assert_eq!(rp.idp.counts().discovery_calls, 1);
 }

@@ -210,7 +210,7 @@ async fn accepts_clocks_that_are_less_than_a_minute_apart() {
     for faults in [
         vec![time("iat", 58), time("nbf", 58)],
         vec![time("iat", -300), time("nbf", -300)],
-        vec![time("iat", -400), time("exp", -58)],
+        vec![time("exp", -58)],
     ] {
         for fault in faults {
             rp.idp.next(Fault::IdToken(fault));
