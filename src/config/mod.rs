@@ -322,12 +322,58 @@ pub struct AccessRule {
 }
 
 /// Compiled path patterns: `*` within a segment, `**` over segments; `/admin/**` is `/admin`, `/admin/` and all below.
+/// They are written in decoded characters (`/café/**`, not `/caf%C3%A9/**`).
 #[derive(Clone, Debug)]
 pub struct PathPatterns {
     /// As written, for explanations.
     pub written: Vec<String>,
     /// Compiled, case-sensitive, `literal_separator`.
     pub set: GlobSet,
+    /// The same in lower case, for what an app that ignores case would see; none where `set` has no capitals.
+    pub lower: Option<GlobSet>,
+}
+
+impl PathPatterns {
+    /// Compiles patterns; each must begin with `/` (the config checks that).
+    ///
+    /// # Errors
+    /// For a pattern that is no glob.
+    pub fn new(written: Vec<String>) -> Result<Self, globset::Error> {
+        let set = compile(written.iter().map(String::as_str))?;
+        let folded: Vec<String> = written
+            .iter()
+            .map(|pattern| pattern.to_lowercase())
+            .collect();
+        let lower = if folded == written {
+            None
+        } else {
+            Some(compile(folded.iter().map(String::as_str))?)
+        };
+        Ok(Self {
+            written,
+            set,
+            lower,
+        })
+    }
+}
+
+fn compile<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<GlobSet, globset::Error> {
+    let mut set = globset::GlobSetBuilder::new();
+    for pattern in patterns {
+        let glob = |text: &str| {
+            globset::GlobBuilder::new(text)
+                .literal_separator(true)
+                .build()
+        };
+        set.add(glob(pattern)?);
+        // `/admin/**` alone would leave `/admin` to the next rule.
+        if let Some(parent) = pattern.strip_suffix("/**")
+            && !parent.is_empty()
+        {
+            set.add(glob(parent)?);
+        }
+    }
+    set.build()
 }
 
 /// `allow` of a rule.
