@@ -234,3 +234,32 @@ async fn an_idp_with_own_keys_shares_key_ids_but_no_key() {
             .contains("InvalidSignature")
     );
 }
+
+#[tokio::test]
+async fn a_refused_refresh_can_be_tried_again_and_a_lost_one_cannot() {
+    let rp = rp().await;
+    let token = rp.sign_in("alice").await;
+    let error = ResponseFault::Error(503, "temporarily_unavailable".into());
+    rp.idp.next(Fault::RefreshResponse(error));
+    assert_eq!(rp.refresh(&token).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let (status, token) = rp.refresh(&token).await;
+    assert_eq!(status, StatusCode::OK);
+    rp.idp
+        .next(Fault::Endpoint(Endpoint::Token, EndpointFault::ResetAfter));
+    let form = format!(
+        "grant_type=refresh_token&refresh_token={}",
+        token["refresh_token"].as_str().unwrap()
+    );
+    let request = rp
+        .http
+        .post(format!("{}/token", rp.idp.issuer()))
+        .body(form);
+    assert!(
+        request
+            .basic_auth(CLIENT_ID, Some(CLIENT_SECRET))
+            .send()
+            .await
+            .is_err()
+    );
+    assert_eq!(rp.refresh(&token).await.1["error"], "invalid_grant");
+}
