@@ -11,7 +11,9 @@ use crate::config::raw::{
     At, LATER, List, RawKeys, RawLimits, RawListen, RawMetrics, RawSessions, RawTimeouts, Report,
     Text,
 };
-use crate::config::{Limits, Listen, PublicUrl, SessionsConfig, StoreConfig, Timeouts, TlsFiles};
+use crate::config::{
+    Limits, Listen, OriginPattern, PublicUrl, SessionsConfig, StoreConfig, Timeouts, TlsFiles,
+};
 use crate::secret::Secret;
 
 /// `listen`.
@@ -244,31 +246,47 @@ fn network(path: &str, text: &At<Text>, report: &mut Report) -> Option<IpNet> {
 pub(super) fn return_to_origins(
     raw: Option<&At<List<Text>>>,
     report: &mut Report,
-) -> Option<Vec<url::Origin>> {
+) -> Option<Vec<OriginPattern>> {
     let origins: Vec<_> = raw?
         .value
         .0
         .iter()
         .map(|text| {
-            let url = Url::parse(&text.0).ok().filter(|url| {
-                matches!(url.scheme(), "https" | "http")
-                    && url.path() == "/"
-                    && url.query().is_none()
-                    && url.fragment().is_none()
-                    && url.username().is_empty()
-                    && url.password().is_none()
-            });
-            if url.is_none() {
+            let origin = origin_pattern(&text.0);
+            if origin.is_none() {
                 report.add(
                     text.place,
                     format!("`return_to_origins`: `{}` is not an origin", text.0),
-                    "write scheme and host, such as `https://intranet.example`, and no path",
+                    "write `https://intranet.example` or `https://*.corp.example`, and no path",
                 );
             }
-            url.map(|url| url.origin())
+            origin
         })
         .collect();
     origins.into_iter().collect()
+}
+
+/// An origin, or all hosts below a domain of at least two labels: `*.example` would be half the world.
+fn origin_pattern(text: &str) -> Option<OriginPattern> {
+    let url = Url::parse(text).ok()?;
+    let plain = matches!(url.scheme(), "https" | "http")
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let written = url.host_str()?;
+    let host = written.strip_prefix("*.").unwrap_or(written);
+    let below = host.len() < written.len();
+    if !plain || host.contains('*') || (below && !host.contains('.')) {
+        return None;
+    }
+    Some(OriginPattern {
+        scheme: url.scheme().to_owned(),
+        host: host.to_owned(),
+        below,
+        port: url.port_or_known_default()?,
+    })
 }
 
 /// `timeouts`.
