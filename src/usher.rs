@@ -86,7 +86,7 @@ impl Usher {
             Arc::clone(&metrics),
         ));
         let claims = Claims::new(store.clone());
-        let keys = Arc::new(ArcSwap::from(keys::signing_keys(&store, now).await?));
+        let keys = Arc::new(ArcSwap::from(keys::signing_keys(&store, &seal, now).await?));
         let parts = Parts {
             sessions,
             directory,
@@ -195,8 +195,9 @@ impl Usher {
         self.sessions.sweep(now).await?;
         self.lasting.parts.claims.sweep(now).await?;
         if self.keys.load().renew_at <= now {
-            self.keys
-                .store(keys::signing_keys(&self.lasting.store, now).await?);
+            self.keys.store(
+                keys::signing_keys(&self.lasting.store, &self.lasting.parts.seal, now).await?,
+            );
         }
         Ok(())
     }

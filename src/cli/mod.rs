@@ -42,7 +42,13 @@ enum Command {
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The config file.
-    #[arg(long, short, env = "USHER_CONFIG", value_name = "FILE", default_value = "usher.yaml")]
+    #[arg(
+        long,
+        short,
+        env = "USHER_CONFIG",
+        value_name = "FILE",
+        default_value = "usher.yaml"
+    )]
     config: PathBuf,
 }
 
@@ -59,10 +65,15 @@ struct Run {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // One crypto provider for everything, installed before anything can ask for one.
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
         return fail("another crypto provider is installed already");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("no runtime: {error}")),

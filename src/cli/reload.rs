@@ -51,7 +51,10 @@ fn watcher(file: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::Rec
             let _ = changed.try_send(());
         }
     })?;
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = file
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     watcher.watch(directory, RecursiveMode::NonRecursive)?;
     Ok(watcher)
 }
@@ -66,7 +69,10 @@ async fn reload(file: &Path, usher: &ArcSwap<Usher>) {
         }
     };
     if let Some(key) = needs_restart(&former.config, &config) {
-        tracing::error!(key, "the new config is refused: a change of this key needs a restart; the former one goes on");
+        tracing::error!(
+            key,
+            "the new config is refused: a change of this key needs a restart; the former one goes on"
+        );
         return;
     }
     match former.reloaded(config).await {
@@ -75,7 +81,9 @@ async fn reload(file: &Path, usher: &ArcSwap<Usher>) {
             usher.store(Arc::new(new));
             tracing::info!(generation, "config reloaded");
         }
-        Err(error) => tracing::error!(cause = %error, "the new config is refused; the former one goes on"),
+        Err(error) => {
+            tracing::error!(cause = %error, "the new config is refused; the former one goes on")
+        }
     }
 }
 
@@ -87,5 +95,8 @@ fn needs_restart(former: &Config, new: &Config) -> Option<&'static str> {
         ("store", former.store != new.store),
         ("sessions", former.sessions != new.sessions),
     ];
-    changed.into_iter().find(|(_, changed)| *changed).map(|(key, _)| key)
+    changed
+        .into_iter()
+        .find(|(_, changed)| *changed)
+        .map(|(key, _)| key)
 }

@@ -104,6 +104,30 @@ pub struct OriginPattern {
 }
 
 impl OriginPattern {
+    /// Reads one as it is written; none if it is anything but scheme, host and port.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let below = rest.starts_with("*.");
+        let plain = format!("{scheme}://{}", rest.strip_prefix("*.").unwrap_or(rest));
+        let url = Url::parse(&plain).ok()?;
+        let bare = matches!(url.scheme(), "https" | "http")
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        let host = url.host_str()?.to_owned();
+        // `https://*.com` would be everybody.
+        let narrow =
+            !below || (matches!(url.host(), Some(url::Host::Domain(_))) && host.contains('.'));
+        (bare && narrow && !host.contains('*')).then(|| Self {
+            scheme: url.scheme().to_owned(),
+            port: url.port_or_known_default().unwrap_or(0),
+            host,
+            below,
+        })
+    }
+
     /// Whether a URL has such an origin.
     pub fn matches(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();

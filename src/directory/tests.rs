@@ -306,7 +306,7 @@ async fn an_event_waits_until_it_is_answered_also_over_a_restart() {
         .unwrap();
     assert_eq!(directory.waiting_event(&user, &app).await.unwrap(), None);
     let person = directory.person(&ann).await.unwrap().unwrap();
-    assert_eq!(person.accounts, [account.clone()]);
+    assert_eq!(person.accounts, std::slice::from_ref(&account));
     assert_eq!(
         directory.told_body(&user, &app).await.unwrap().as_deref(),
         Some("{}")

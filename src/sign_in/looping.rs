@@ -66,3 +66,37 @@ pub(super) fn count(
 pub(super) fn forget(site: &Site) -> String {
     cookies::delete(site, &cookies::loop_name(site))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use http::HeaderMap;
+    use http::header::COOKIE;
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::sign_in::fixtures::config;
+
+    #[test]
+    fn four_sign_ins_within_a_minute_are_a_loop_and_later_ones_are_not() {
+        let config = config();
+        let site = &config.sites[0];
+        let ring = SealRing::new(&[[3u8; 32]]).unwrap();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let mut browser = BrowserCookies::default();
+        for _ in 0..LIMIT {
+            assert!(!is_looping(site, &ring, &browser, now));
+            let line = count(site, &ring, &browser, now).unwrap();
+            let mut headers = HeaderMap::new();
+            headers.append(COOKIE, line.split(';').next().unwrap().parse().unwrap());
+            browser = BrowserCookies::read(&headers);
+        }
+        assert!(is_looping(site, &ring, &browser, now));
+        assert!(!is_looping(
+            site,
+            &ring,
+            &browser,
+            now + SignedDuration::from_secs(WINDOW + 1)
+        ));
+    }
+}

@@ -3,6 +3,8 @@
 mod begin;
 pub mod cookies;
 mod finish;
+#[cfg(test)]
+mod fixtures;
 mod looping;
 mod pending;
 mod renew;

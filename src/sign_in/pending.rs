@@ -131,3 +131,159 @@ fn hex(bytes: &[u8]) -> String {
             text
         })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use http::HeaderMap;
+    use http::header::COOKIE;
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::sign_in::fixtures::config;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    fn ring() -> SealRing {
+        SealRing::new(&[[3u8; 32]]).unwrap()
+    }
+
+    fn pending(state: &str, at: Timestamp) -> PendingLogin {
+        PendingLogin {
+            idp: IdpId::new("acme"),
+            origin: "https://app.test".to_owned(),
+            return_to: "/deep".to_owned(),
+            secrets: FlowSecrets {
+                state: state.to_owned(),
+                nonce: "n".repeat(43),
+                code_verifier: "v".repeat(43),
+            },
+            started_at: at.as_second(),
+        }
+    }
+
+    /// The browser after a `Set-Cookie` line of each given pending sign-in.
+    fn browser(lines: &[String]) -> BrowserCookies {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let pair = line.split(';').next().unwrap();
+            headers.append(COOKIE, pair.parse().unwrap());
+        }
+        BrowserCookies::read(&headers)
+    }
+
+    fn found(state: &str, idp: &str, lines: &[String], at: Timestamp) -> Option<PendingLogin> {
+        let config = config();
+        let found = PendingLogin::of_answer(
+            state,
+            &IdpId::new(idp),
+            &config.sites[0],
+            &ring(),
+            &browser(lines),
+            at,
+        );
+        found.map(|(pending, _)| pending)
+    }
+
+    fn kept(state: &str) -> Vec<String> {
+        let config = config();
+        pending(state, now())
+            .keep(&config.sites[0], &ring(), &BrowserCookies::default(), false)
+            .unwrap()
+    }
+
+    #[test]
+    fn comes_back_to_the_browser_that_began_it() {
+        let lines = kept("one");
+        assert!(lines[0].starts_with("__Host-usher-state-"), "{}", lines[0]);
+        assert!(
+            lines[0].contains("HttpOnly")
+                && lines[0].contains("Secure")
+                && lines[0].contains("SameSite=Lax")
+        );
+        assert_eq!(
+            found("one", "acme", &lines, now()).unwrap().return_to,
+            "/deep"
+        );
+    }
+
+    #[test]
+    fn refuses_another_browser_state_or_idp() {
+        let lines = kept("one");
+        assert!(found("one", "acme", &[], now()).is_none());
+        assert!(found("two", "acme", &lines, now()).is_none());
+        assert!(found("one", "globex", &lines, now()).is_none());
+        assert!(found("", "acme", &lines, now()).is_none());
+    }
+
+    #[test]
+    fn refuses_what_took_too_long_or_comes_from_the_future() {
+        let lines = kept("one");
+        assert!(
+            found(
+                "one",
+                "acme",
+                &lines,
+                now() + SignedDuration::from_secs(VALID_FOR)
+            )
+            .is_some()
+        );
+        assert!(
+            found(
+                "one",
+                "acme",
+                &lines,
+                now() + SignedDuration::from_secs(VALID_FOR + 1)
+            )
+            .is_none()
+        );
+        assert!(found("one", "acme", &lines, now() - SignedDuration::from_secs(1)).is_none());
+    }
+
+    #[test]
+    fn refuses_a_cookie_that_was_changed() {
+        let lines = kept("one");
+        let (name, value) = lines[0].split(';').next().unwrap().split_once('=').unwrap();
+        for at in 0..value.len() {
+            let mut changed = value.to_owned().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let line = format!("{name}={}", String::from_utf8(changed).unwrap());
+            assert!(found("one", "acme", &[line], now()).is_none(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_tabs_stay_within_the_limit_and_the_newest_is_kept() {
+        let config = config();
+        let mut lines: Vec<String> = Vec::new();
+        for tab in 0..100 {
+            let at = now() + SignedDuration::from_secs(tab);
+            let set = pending(&format!("state-{tab}"), at)
+                .keep(&config.sites[0], &ring(), &browser(&lines), false)
+                .unwrap();
+            let deleted: Vec<String> = set[1..]
+                .iter()
+                .map(|line| line.split('=').next().unwrap().to_owned())
+                .collect();
+            lines.retain(|line| !deleted.iter().any(|name| line.starts_with(name.as_str())));
+            lines.push(set[0].clone());
+        }
+        let bytes: usize = lines
+            .iter()
+            .map(|line| line.split(';').next().unwrap().len())
+            .sum();
+        assert!(bytes <= COOKIES_LIMIT, "{bytes}");
+        assert!(lines.len() > 3);
+        assert!(
+            found(
+                "state-99",
+                "acme",
+                &lines,
+                now() + SignedDuration::from_secs(100)
+            )
+            .is_some()
+        );
+    }
+}

@@ -95,13 +95,16 @@ impl SignIn {
             .put_tokens(session, &renewed.tokens, next)
             .await
             .map_err(|error| store_refusal(&error))?;
-        if let Err(refusal) = check_email(idp.config(), &renewed.attributes) {
+        let Some(attributes) = &renewed.attributes else {
+            return Ok(true);
+        };
+        if let Err(refusal) = check_email(idp.config(), attributes) {
             return self.end(session, &refusal.cause, now).await;
         }
         let join = join_rule(&self.config, idp.config());
         let person = match self
             .directory
-            .admit(&person.subject, &renewed.attributes, join.as_ref(), now)
+            .admit(&person.subject, attributes, join.as_ref(), now)
             .await
         {
             Ok(person) => person,

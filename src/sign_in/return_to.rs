@@ -96,3 +96,74 @@ fn shorten(given: &str) -> String {
         "/".to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::sign_in::fixtures::config;
+
+    fn judged(given: &str) -> String {
+        let config = config();
+        ReturnTo::judge(Some(given), &config.sites[0], &config).0
+    }
+
+    #[test]
+    fn keeps_what_is_of_this_site_byte_for_byte() {
+        for given in [
+            "/",
+            "/ok?a=1&b=%2F%2Fx&c=https%3A%2F%2Fevil.test",
+            "/a%20b/%C3%A9?q=%26#frag",
+            "/x;y=1",
+            "/?u=//evil.test",
+            "https://app.test/deep",
+            "https://sub.apps.test/ok",
+            "https://port.test:8080/ok",
+            "https://app.test",
+        ] {
+            assert_eq!(judged(given), given);
+        }
+    }
+
+    #[test]
+    fn anything_else_becomes_the_root() {
+        for given in [
+            "",
+            "//evil.test",
+            "///evil.test",
+            "https:evil.test",
+            "https:/evil.test",
+            "https:\\evil.test",
+            "/\\evil.test",
+            "\\\\evil.test",
+            "/\t/evil.test",
+            "/ /evil.test",
+            " //evil.test",
+            "/..//evil.test",
+            "/x/..//evil.test",
+            "/%2e%2e//evil.test",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "https://evil.test/",
+            "https://app.test@evil.test/",
+            "https://user@app.test/",
+            "https://app.test.evil.test/",
+            "https://app.test:8443/",
+            "https://apps.test/",
+            "https://evilapps.test/",
+            "http://app.test/",
+            "ok",
+            "/ok\r\nSet-Cookie: a=b",
+            "/_usher/sign-in",
+            "/_usher/../_usher/sign-out",
+        ] {
+            assert_eq!(judged(given), "/", "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_very_long_one_loses_its_query() {
+        assert_eq!(judged(&format!("/deep?{}", "a".repeat(2000))), "/deep");
+        assert_eq!(judged(&format!("/{}", "a".repeat(2000))), "/");
+    }
+}

@@ -12,11 +12,18 @@ const ROWS: &[&[&str]] = &[
     &["forward", "provision", "access"],
     &["idp"],
     &["session", "directory", "claims", "keys", "store"],
-    &["config", "outbound", "seal", "secret", "metrics", "identity", "refusal"],
+    &[
+        "config", "outbound", "seal", "secret", "metrics", "identity", "refusal",
+    ],
 ];
 
 fn place(module: &str) -> Option<(usize, usize)> {
-    ROWS.iter().enumerate().find_map(|(row, names)| names.iter().position(|name| *name == module).map(|column| (row, column)))
+    ROWS.iter().enumerate().find_map(|(row, names)| {
+        names
+            .iter()
+            .position(|name| *name == module)
+            .map(|column| (row, column))
+    })
 }
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
@@ -40,7 +47,11 @@ fn named(text: &str) -> Vec<String> {
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .flat_map(|line| line.split("crate::").skip(1))
-        .map(|rest| rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect())
+        .map(|rest| {
+            rest.chars()
+                .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
+                .collect()
+        })
         .collect()
 }
 
@@ -53,7 +64,15 @@ fn imports_go_down_the_layers_and_never_up() {
     let mut arrows = 0;
     for file in files {
         let inside = file.strip_prefix(&root).unwrap();
-        let module = inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        let module = inside
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs")
+            .to_owned();
         if module == "lib" {
             continue;
         }
@@ -63,7 +82,10 @@ fn imports_go_down_the_layers_and_never_up() {
             continue;
         }
         let from = place(&module).unwrap_or_else(|| panic!("{module} has no place in the table"));
-        for to in named(without_tests(&text)).into_iter().filter(|to| *to != module) {
+        for to in named(without_tests(&text))
+            .into_iter()
+            .filter(|to| *to != module)
+        {
             let Some(target) = place(&to) else { continue };
             arrows += 1;
             if target <= from {
@@ -72,5 +94,9 @@ fn imports_go_down_the_layers_and_never_up() {
         }
     }
     assert!(arrows > 50, "the sources were not read: {arrows} imports");
-    assert!(wrong.is_empty(), "imports that go up:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "imports that go up:\n{}",
+        wrong.join("\n")
+    );
 }

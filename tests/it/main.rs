@@ -2,6 +2,7 @@
 
 mod attacks;
 mod layers;
+mod oidc;
 mod story;
 mod streams;
 mod support;

@@ -252,41 +252,18 @@ pub(super) fn return_to_origins(
         .0
         .iter()
         .map(|text| {
-            let origin = origin_pattern(&text.0);
+            let origin = OriginPattern::parse(&text.0);
             if origin.is_none() {
                 report.add(
                     text.place,
                     format!("`return_to_origins`: `{}` is not an origin", text.0),
-                    "write `https://intranet.example` or `https://*.corp.example`, and no path",
+                    "write scheme and host, such as `https://intranet.example` or `https://*.example.com`, and no path",
                 );
             }
             origin
         })
         .collect();
     origins.into_iter().collect()
-}
-
-/// An origin, or all hosts below a domain of at least two labels: `*.example` would be half the world.
-fn origin_pattern(text: &str) -> Option<OriginPattern> {
-    let url = Url::parse(text).ok()?;
-    let plain = matches!(url.scheme(), "https" | "http")
-        && url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    let written = url.host_str()?;
-    let host = written.strip_prefix("*.").unwrap_or(written);
-    let below = host.len() < written.len();
-    if !plain || host.contains('*') || (below && !host.contains('.')) {
-        return None;
-    }
-    Some(OriginPattern {
-        scheme: url.scheme().to_owned(),
-        host: host.to_owned(),
-        below,
-        port: url.port_or_known_default()?,
-    })
 }
 
 /// `timeouts`.

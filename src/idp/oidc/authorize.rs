@@ -84,14 +84,11 @@ impl OidcIdp {
     }
 }
 
-/// The code, if the answer is one to this very request: `state` first, then `iss`, and only then what the IdP says.
-pub(super) fn code<'a>(
-    response: &'a AuthorizationResponse,
+/// Whether the answer is one to this very request (RFC 6749 section 10.12). Nothing is asked or believed before.
+pub(super) fn check_state(
+    response: &AuthorizationResponse,
     secrets: &FlowSecrets,
-    issuer: &str,
-    always_sends_iss: bool,
-) -> Result<&'a str, OidcError> {
-    let invalid = |text: &str| OidcError::Invalid(text.to_owned());
+) -> Result<(), OidcError> {
     let state = response
         .state
         .as_deref()
@@ -99,6 +96,15 @@ pub(super) fn code<'a>(
     if !same(state, &secrets.state) {
         return Err(invalid("state is not the one of this sign-in"));
     }
+    Ok(())
+}
+
+/// The code: `iss` is checked first, and only then does it count what the IdP says.
+pub(super) fn code<'a>(
+    response: &'a AuthorizationResponse,
+    issuer: &str,
+    always_sends_iss: bool,
+) -> Result<&'a str, OidcError> {
     // RFC 9207 section 2.4: compared as a string; missing only where the IdP never sends it.
     match response.iss.as_deref() {
         Some(iss) if iss != issuer => {
@@ -134,4 +140,8 @@ fn refusal(error: &str, description: Option<&str>) -> OidcError {
 
 fn internal(error: impl std::fmt::Display) -> OidcError {
     OidcError::Internal(error.to_string())
+}
+
+fn invalid(text: &str) -> OidcError {
+    OidcError::Invalid(text.to_owned())
 }

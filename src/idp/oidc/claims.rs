@@ -14,7 +14,7 @@ const NAME: usize = 512;
 /// Bytes of an e-mail address (RFC 5321 section 4.5.3.1).
 const EMAIL: usize = 254;
 /// Bytes of a group's name.
-const GROUP: usize = 1024;
+pub(super) const GROUP: usize = 1024;
 /// Groups of a person.
 pub(super) const GROUPS: usize = 10_000;
 
@@ -219,6 +219,12 @@ pub(super) fn text_of(name: &str, value: &Value, limit: usize) -> Result<String,
     let Value::String(text) = value else {
         return Err(wrong_type(name, "a string", value));
     };
+    check_text(name, text, limit)?;
+    Ok(text.clone())
+}
+
+/// At most `limit` bytes, and nothing that could end a header line or a log line.
+pub(super) fn check_text(name: &str, text: &str, limit: usize) -> Result<(), OidcError> {
     if text.len() > limit {
         return Err(OidcError::Invalid(format!(
             "{} is longer than {limit} bytes",
@@ -231,7 +237,7 @@ pub(super) fn text_of(name: &str, value: &Value, limit: usize) -> Result<String,
             printable(name)
         )));
     }
-    Ok(text.clone())
+    Ok(())
 }
 
 pub(super) fn wrong_type(name: &str, wanted: &str, found: &Value) -> OidcError {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::claims::{Claims, GROUPS, Sources, wrong_type};
+use super::claims::{Claims, GROUP, GROUPS, Sources, check_text, wrong_type};
 use super::metadata::is_plain_loopback;
 use super::userinfo::bearer;
 use super::{OidcError, OidcIdp, printable};
@@ -27,13 +27,16 @@ const PAGES: usize = 20;
 /// One page of Graph's answer.
 #[derive(Deserialize)]
 struct Page {
-    value: Vec<Group>,
+    value: Vec<Member>,
     #[serde(rename = "@odata.nextLink")]
     next: Option<String>,
 }
 
+/// A directory object: a group, or a role or unit that is none.
 #[derive(Deserialize)]
-struct Group {
+struct Member {
+    #[serde(rename = "@odata.type")]
+    kind: Option<String>,
     id: String,
 }
 
@@ -81,15 +84,21 @@ impl OidcIdp {
 
     async fn all_pages(&self, base: &str, access_token: &Secret) -> Result<Vec<String>, OidcError> {
         let mut groups = Vec::new();
-        let first =
-            format!("{base}/me/transitiveMemberOf/microsoft.graph.group?$select=id&$top=999");
+        let first = format!("{base}/me/transitiveMemberOf?$select=id&$top=999");
         let mut next = Some(first);
         for _ in 0..PAGES {
             let Some(url) = next else {
                 return Ok(groups);
             };
             let page = self.page(&url, access_token).await?;
-            groups.extend(page.value.into_iter().map(|group| group.id));
+            let is_group = |member: &Member| {
+                let kind = member.kind.as_deref();
+                kind.is_none_or(|kind| kind == "#microsoft.graph.group")
+            };
+            for member in page.value.into_iter().filter(is_group) {
+                check_text("a group's id", &member.id, GROUP)?;
+                groups.push(member.id);
+            }
             next = page.next;
             // The access token goes to Graph alone, wherever a page points to.
             if next.as_ref().is_some_and(|next| !is_below(next, base)) {

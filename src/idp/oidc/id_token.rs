@@ -262,7 +262,7 @@ impl Rules<'_> {
                 "exp was {ago} s ago; are the clocks right?"
             )));
         }
-        if exp <= iat || exp - iat > LIFE {
+        if exp - iat > LIFE {
             return Err(invalid(format!("exp is {} s after iat", exp - iat)));
         }
         let ahead = iat - self.now;

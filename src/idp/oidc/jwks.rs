@@ -175,19 +175,14 @@ impl OidcIdp {
         kid: Option<&str>,
         algorithm: SignatureAlgorithm,
     ) -> Result<Arc<Entry<KeySet>>, OidcError> {
-        let keys = match self
-            .jwks
-            .cached
-            .get(Entry::is_fresh, self.fetch_keys(metadata))
-            .await
-        {
+        let cached = &self.jwks.cached;
+        let keys = match cached.get(Entry::is_fresh, self.fetch_keys(metadata)).await {
             Ok(keys) => keys,
-            // The last good keys outlive a failing fetch.
-            Err(error) => self
-                .jwks
-                .cached
-                .last_good()
-                .ok_or_else(|| unavailable(&error))?,
+            Err(error) => {
+                let last_good = cached.last_good().ok_or_else(|| unavailable(&error))?;
+                tracing::warn!(idp = %self.config.id, %error, "the last good keys are used");
+                last_good
+            }
         };
         if !keys.value.candidates(kid, algorithm).is_empty() {
             return Ok(keys);

@@ -77,7 +77,7 @@ impl OidcIdp {
             Ok(entry) => Ok(entry),
             Err(error @ FetchError::NoContact(_)) => Err(unavailable(&error)),
             Err(error @ (FetchError::Useless(_) | FetchError::NotNow)) => {
-                self.metadata.last_good().ok_or_else(|| unavailable(&error))
+                self.last_good_metadata(&error)
             }
         }
     }
@@ -86,8 +86,17 @@ impl OidcIdp {
     pub(super) async fn metadata(&self) -> Result<Arc<Entry<Metadata>>, OidcError> {
         match self.fetch_metadata(Entry::is_fresh).await {
             Ok(entry) => Ok(entry),
-            Err(error) => self.metadata.last_good().ok_or_else(|| unavailable(&error)),
+            Err(error) => self.last_good_metadata(&error),
         }
+    }
+
+    fn last_good_metadata(&self, error: &FetchError) -> Result<Arc<Entry<Metadata>>, OidcError> {
+        let last_good = self
+            .metadata
+            .last_good()
+            .ok_or_else(|| unavailable(error))?;
+        tracing::warn!(idp = %self.config.id, %error, "the last good metadata is used");
+        Ok(last_good)
     }
 
     async fn fetch_metadata(

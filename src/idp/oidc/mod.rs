@@ -14,6 +14,7 @@ mod renew;
 mod sign_out;
 mod userinfo;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ pub struct OidcIdp {
 const SIGN_IN_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a sign-in must remember between leaving and coming back; it travels in a sealed cookie.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct FlowSecrets {
     /// `state` (RFC 6749 10.12), 256 random bits.
     pub state: String,
@@ -59,7 +60,7 @@ pub struct FlowSecrets {
 }
 
 /// What came back at the redirect URI, by query or form. Duplicate parameters are refused before this is made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct AuthorizationResponse {
     /// `code`.
     pub code: Option<String>,
@@ -71,6 +72,23 @@ pub struct AuthorizationResponse {
     pub error: Option<String>,
     /// `error_description`: for the log only.
     pub error_description: Option<String>,
+}
+
+impl fmt::Debug for FlowSecrets {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("[secret]")
+    }
+}
+
+impl fmt::Debug for AuthorizationResponse {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("AuthorizationResponse")
+            .field("code", &self.code.as_ref().map(|_| "[secret]"))
+            .field("state", &self.state.as_ref().map(|_| "[secret]"))
+            .field("iss", &self.iss)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a sign-in, renewal or discovery failed.
@@ -171,13 +189,14 @@ impl OidcIdp {
     }
 
     /// Renews attributes by refresh token, or by userinfo without one. `Refused` means that the IdP ended it (`invalid_grant`, 401).
+    /// Takes 14 s at most. Once begun it should be let finish: a refresh token may be used up when the answer is dropped.
     pub async fn renew(
         &self,
         tokens: &Tokens,
         subject: &Subject,
         now: Timestamp,
     ) -> Result<Renewed, OidcError> {
-        within(self.renew_tokens(tokens, subject, now)).await
+        self.renew_tokens(tokens, subject, now).await
     }
 
     /// The RP-initiated logout URL, if the IdP has one (from metadata at hand: never waits longer than 2 s for it).

@@ -62,14 +62,10 @@ impl OidcIdp {
         redirect_uri: &Url,
         now: Timestamp,
     ) -> Result<VerifiedIdToken, OidcError> {
+        authorize::check_state(response, secrets)?;
         let entry = self.metadata().await?;
         let metadata = &entry.value;
-        let code = authorize::code(
-            response,
-            secrets,
-            &self.oidc().issuer,
-            metadata.always_sends_iss,
-        )?;
+        let code = authorize::code(response, &self.oidc().issuer, metadata.always_sends_iss)?;
         let params = [
             ("grant_type", "authorization_code"),
             ("code", code),

@@ -1,5 +1,7 @@
 //! Attributes as they are now, for a session that goes on: by refresh token (OIDC Core 12), or by userinfo.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::claims::Claims;
@@ -11,6 +13,9 @@ use crate::config::Userinfo;
 use crate::identity::{Attributes, Subject};
 use crate::secret::Secret;
 use crate::session::Tokens;
+
+/// For what follows a refresh: keys, userinfo and groups.
+const AFTER_REFRESH: Duration = Duration::from_secs(4);
 
 impl OidcIdp {
     pub(super) async fn renew_tokens(
@@ -81,13 +86,19 @@ impl OidcIdp {
         subject: &Subject,
         now: Timestamp,
     ) -> Result<Renewed, OidcError> {
-        let attributes = match self
-            .attributes_now(metadata, &answer, former, subject, now)
-            .await
-        {
-            Ok(attributes) => attributes,
-            Err(OidcError::Unavailable(_)) => None,
-            Err(error) => return Err(error),
+        let asking = self.attributes_now(metadata, &answer, former, subject, now);
+        let result = tokio::time::timeout(AFTER_REFRESH, asking).await;
+        let attributes = match result {
+            Ok(Ok(attributes)) => attributes,
+            Ok(Err(OidcError::Unavailable(error))) => {
+                tracing::warn!(idp = %self.config.id, error, "refreshed, but the attributes stay");
+                None
+            }
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                tracing::warn!(idp = %self.config.id, "refreshed, but the attributes took too long");
+                None
+            }
         };
         Ok(Renewed {
             attributes,

@@ -56,8 +56,16 @@ impl Company {
         let app = Recorder::start().await;
         let callback = Callback::start().await;
         let config = config(&idp, &app, &callback, &changes);
-        let usher = Usher::start(&config).await.unwrap_or_else(|refused| panic!("usher does not start: {refused:?}"));
-        Self { idp, app, callback, usher, config }
+        let usher = Usher::start(&config)
+            .await
+            .unwrap_or_else(|refused| panic!("usher does not start: {refused:?}"));
+        Self {
+            idp,
+            app,
+            callback,
+            usher,
+            config,
+        }
     }
 
     /// The config that usher runs with.
@@ -78,17 +86,29 @@ impl Company {
     }
 
     /// Signs in with this browser, wherever its redirects lead.
-    pub(crate) async fn sign_in(&self, browser: &mut Browser, username: &str, path: &str) -> Followed {
+    pub(crate) async fn sign_in(
+        &self,
+        browser: &mut Browser,
+        username: &str,
+        path: &str,
+    ) -> Followed {
         self.idp.sign_in_as(Some(username));
         browser.follow(&page(path), |_| false, 12).await.unwrap()
     }
 
     /// Goes as far as the callback, and gives its URL without loading it.
-    pub(crate) async fn up_to_callback(&self, browser: &mut Browser, username: &str, path: &str) -> Url {
+    pub(crate) async fn up_to_callback(
+        &self,
+        browser: &mut Browser,
+        username: &str,
+        path: &str,
+    ) -> Url {
         self.idp.sign_in_as(Some(username));
         let is_callback = |url: &Url| url.path().ends_with("/callback");
         let followed = browser.follow(&page(path), is_callback, 12).await.unwrap();
-        followed.stopped_before.unwrap_or_else(|| panic!("no callback: {} {}", followed.url, followed.answer.text()))
+        followed
+            .stopped_before
+            .unwrap_or_else(|| panic!("no callback: {} {}", followed.url, followed.answer.text()))
     }
 
     /// What the app saw last.
@@ -111,7 +131,10 @@ pub(crate) fn is_page(answer: &Answer, status: u16, words: &str) -> bool {
 pub(crate) async fn eventually(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let until = tokio::time::Instant::now() + patience;
     while !holds() {
-        assert!(tokio::time::Instant::now() < until, "not within {patience:?}: {what}");
+        assert!(
+            tokio::time::Instant::now() < until,
+            "not within {patience:?}: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -132,7 +155,10 @@ pub(crate) fn people() -> Vec<TestUser> {
 }
 
 fn lines(indent: usize, lines: &[String]) -> String {
-    lines.iter().map(|line| format!("{}{line}\n", " ".repeat(indent))).collect()
+    lines
+        .iter()
+        .map(|line| format!("{}{line}\n", " ".repeat(indent)))
+        .collect()
 }
 
 fn config(idp: &TestIdp, app: &Recorder, callback: &Callback, changes: &Changes) -> String {
