@@ -242,6 +242,14 @@ fn refuses_top_level_values_that_cannot_work() {
             "is not an origin",
         ),
         ("return_to_origins: [a.example]", "is not an origin"),
+        (
+            "return_to_origins: ['https://*.example']",
+            "is not an origin",
+        ),
+        (
+            "return_to_origins: ['https://a.*.example']",
+            "is not an origin",
+        ),
         ("timeouts: { drain: 0s }", "is zero"),
         ("limits: { header_bytes: 32kb }", "must be a size"),
         ("limits: { header_bytes: 1GiB }", "not between"),

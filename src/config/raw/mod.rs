@@ -37,7 +37,7 @@ record! {
         default("{}") keys: RawKeys,
         /// Networks (CIDR) of the proxies in front, whose `X-Forwarded-*` headers count; empty: none.
         default("[]") trusted_proxies: List<Text>,
-        /// Origins, besides the apps' own, that a return URL may have.
+        /// Origins, besides the apps' own, that a return URL may have: `https://host`, or `https://*.host` for all below it.
         default("[]") return_to_origins: List<Text>,
         /// Timeouts of the data plane.
         default("{}") timeouts: RawTimeouts,
@@ -274,7 +274,7 @@ record! {
 record! {
     /// One access rule.
     RawRule {
-        /// Path patterns: `*` within a segment, `**` over segments; `/admin/**` is `/admin`, `/admin/` and all below. Absent: all paths.
+        /// Path patterns: `*` within a segment, `**` over segments; `/admin/**` is `/admin`, `/admin/` and all below. In decoded characters (`/café`, not `/caf%C3%A9`). Absent: all paths.
         optional paths: List<Text>,
         /// Methods; absent: all.
         optional methods: List<Text>,
