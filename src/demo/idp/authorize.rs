@@ -15,7 +15,8 @@ use super::params::Params;
 use super::state::{self, Grant, IdpSession, Inner, Shared};
 use super::{IdpError, TestUser};
 
-const SESSION_COOKIE: &str = "demo_idp_session";
+/// The IdP's own session, so that a second sign-in asks nothing.
+pub(super) const SESSION_COOKIE: &str = "demo_idp_session";
 /// A test's browser sends this cookie with a user name to pass the login page.
 const USER_COOKIE: &str = "demo_idp_user";
 
@@ -196,7 +197,7 @@ fn young_enough(inner: &Inner, params: &Params, known: &IdpSession) -> bool {
     max_age.is_none_or(|limit| inner.now() - known.auth_time < limit)
 }
 
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     headers
         .get_all(axum::http::header::COOKIE)
         .iter()
@@ -262,9 +263,11 @@ fn respond(
     if inner.settings.response_iss {
         put("iss", &shared.issuer);
     }
-    let faults = inner.faults.take(|fault| match fault {
-        Fault::Authorize(fault) => Some(fault.clone()),
-        _ => None,
+    let faults = inner.faults.take(|fault| {
+        let Fault::Authorize(fault) = fault else {
+            return None;
+        };
+        Some(fault.clone())
     });
     for fault in faults {
         spoil(&mut back, fault, earlier_code.as_deref());

@@ -131,11 +131,14 @@ fn decoding_key(key: &AssertionKey, algorithm: Algorithm) -> Option<DecodingKey>
             let jwk: Jwk = serde_json::from_str(text).ok()?;
             DecodingKey::from_jwk(&jwk).ok()
         }
-        AssertionKey::Pem(pem) => match algorithm {
-            Algorithm::RS256 | Algorithm::PS256 => DecodingKey::from_rsa_pem(pem.as_bytes()).ok(),
-            Algorithm::ES256 => DecodingKey::from_ec_pem(pem.as_bytes()).ok(),
-            Algorithm::EdDSA => DecodingKey::from_ed_pem(pem.as_bytes()).ok(),
-            _ => None,
-        },
+        AssertionKey::Pem(pem) => {
+            let pem = pem.as_bytes();
+            let key = DecodingKey::from_rsa_pem(pem)
+                .or_else(|_| DecodingKey::from_ec_pem(pem))
+                .or_else(|_| DecodingKey::from_ed_pem(pem))
+                .ok()?;
+            // A symmetric algorithm never fits a public key.
+            (key.family() == algorithm.family()).then_some(key)
+        }
     }
 }

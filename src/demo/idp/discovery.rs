@@ -15,9 +15,11 @@ use super::state::Shared;
 
 pub(super) async fn document(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let mut document = right_document(&shared);
-    let faults = shared.take(|fault| match fault {
-        Fault::Discovery(fault) => Some(fault.clone()),
-        _ => None,
+    let faults = shared.take(|fault| {
+        let Fault::Discovery(fault) = fault else {
+            return None;
+        };
+        Some(fault.clone())
     });
     if let Value::Object(members) = &mut document {
         for fault in faults {
@@ -58,9 +60,11 @@ fn right_document(shared: &Shared) -> Value {
 }
 
 pub(super) async fn jwks(State(shared): State<Arc<Shared>>) -> Result<impl IntoResponse, IdpError> {
-    let faults = shared.take(|fault| match fault {
-        Fault::Jwks(fault) => Some(fault.clone()),
-        _ => None,
+    let faults = shared.take(|fault| {
+        let Fault::Jwks(fault) = fault else {
+            return None;
+        };
+        Some(fault.clone())
     });
     let mut keys = shared.lock().keys.published();
     for fault in faults {

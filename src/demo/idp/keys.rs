@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use serde_json::{Value, json};
 
 use super::IdpError;
@@ -27,6 +27,7 @@ pub(super) const WEAK_MODULUS: &str = "qzpmikWzXsz-1TyP1W2yJ8WUWbDALeDWUD5JeIfDB
 pub(super) struct SigningKey {
     pub(super) kid: String,
     pub(super) algorithm: Algorithm,
+    pem: String,
     encoding: EncodingKey,
     jwk: Value,
     public_der: Vec<u8>,
@@ -34,28 +35,28 @@ pub(super) struct SigningKey {
 
 impl SigningKey {
     /// Reads a PKCS#8 PEM. RSA signs by `algorithm`; for EC and Ed25519 the algorithm must fit the key.
-    pub(super) fn from_pem(pem: &str, kid: &str, algorithm: Algorithm) -> Result<Self, IdpError> {
+    pub(super) fn from_pem(pem: &str, kid: &str, by: SigningAlgorithm) -> Result<Self, IdpError> {
         let der = der_of(pem)?;
-        let (encoding, public_der) = match algorithm {
-            Algorithm::ES256 => {
+        let (encoding, public_der) = match by {
+            SigningAlgorithm::Es256 => {
                 let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der)
                     .map_err(|_| IdpError::Key)?;
                 let public = pair.public_key().as_der().map_err(|_| IdpError::Key)?;
                 (EncodingKey::from_ec_pem(pem.as_bytes()), public)
             }
-            Algorithm::EdDSA => {
+            SigningAlgorithm::EdDsa => {
                 let pair =
                     Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(|_| IdpError::Key)?;
                 let public = pair.public_key().as_der().map_err(|_| IdpError::Key)?;
                 (EncodingKey::from_ed_pem(pem.as_bytes()), public)
             }
-            Algorithm::RS256 | Algorithm::PS256 => {
+            SigningAlgorithm::Rs256 | SigningAlgorithm::Ps256 => {
                 let pair = RsaKeyPair::from_pkcs8(&der).map_err(|_| IdpError::Key)?;
                 let public = pair.public_key().as_der().map_err(|_| IdpError::Key)?;
                 (EncodingKey::from_rsa_pem(pem.as_bytes()), public)
             }
-            _ => return Err(IdpError::Key),
         };
+        let algorithm = Algorithm::from(by);
         let encoding = encoding.map_err(|_| IdpError::Key)?;
         let jwk = Jwk::from_encoding_key(&encoding, algorithm).map_err(|_| IdpError::Key)?;
         let mut jwk = serde_json::to_value(jwk).map_err(|_| IdpError::Key)?;
@@ -66,6 +67,7 @@ impl SigningKey {
         Ok(SigningKey {
             kid: kid.to_owned(),
             algorithm,
+            pem: pem.to_owned(),
             encoding,
             jwk,
             public_der: public_der.as_ref().to_vec(),
@@ -74,7 +76,7 @@ impl SigningKey {
 
     /// The attacker's key under any kid.
     pub(super) fn attacker(kid: &str) -> Result<Self, IdpError> {
-        SigningKey::from_pem(RSA_ATTACKER, kid, Algorithm::RS256)
+        SigningKey::from_pem(RSA_ATTACKER, kid, SigningAlgorithm::Rs256)
     }
 
     /// The signature over `message`, base64url.
@@ -83,8 +85,23 @@ impl SigningKey {
             .map_err(|_| IdpError::Key)
     }
 
+    fn verifies(&self, message: &str, signature: &str) -> bool {
+        let key = serde_json::from_value::<Jwk>(self.jwk.clone())
+            .ok()
+            .and_then(|jwk| DecodingKey::from_jwk(&jwk).ok());
+        key.is_some_and(|key| {
+            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key, self.algorithm)
+                .unwrap_or(false)
+        })
+    }
+
     pub(super) fn jwk(&self) -> Value {
         self.jwk.clone()
+    }
+
+    /// The private key, PKCS#8.
+    pub(super) fn private_pem(&self) -> &str {
+        &self.pem
     }
 
     pub(super) fn public_der(&self) -> &[u8] {
@@ -96,25 +113,44 @@ impl SigningKey {
     }
 }
 
+/// Where the first RSA key of an IdP comes from. The other keys are always made at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FirstRsa {
+    /// The one in the source tree, so that the start is fast.
+    Fixed,
+    /// Made at the start, so that no other IdP has it.
+    Own,
+}
+
 /// The keys that sign now, and those that are still published.
 pub(super) struct KeyRing {
     generation: u32,
+    first: FirstRsa,
     signing: Vec<(SigningAlgorithm, SigningKey)>,
     old: Vec<SigningKey>,
 }
 
 impl KeyRing {
-    pub(super) fn new() -> Result<Self, IdpError> {
+    pub(super) fn new(first: FirstRsa) -> Result<Self, IdpError> {
+        let rsa = match first {
+            FirstRsa::Fixed => RSA.to_owned(),
+            FirstRsa::Own => fresh_rsa()?,
+        };
         Ok(KeyRing {
             generation: 1,
-            signing: generation(1)?,
+            first,
+            signing: generation(1, &rsa)?,
             old: Vec::new(),
         })
     }
 
     /// New keys under new kids. The old ones stay published if `keep_old`.
     pub(super) fn rotate(&mut self, keep_old: bool) -> Result<(), IdpError> {
-        let fresh = generation(self.generation + 1)?;
+        let rsa = match (self.first, self.generation) {
+            (FirstRsa::Fixed, 1) => RSA_NEXT.to_owned(),
+            (FirstRsa::Fixed | FirstRsa::Own, _) => fresh_rsa()?,
+        };
+        let fresh = generation(self.generation + 1, &rsa)?;
         let before = std::mem::replace(&mut self.signing, fresh);
         self.generation += 1;
         if keep_old {
@@ -134,49 +170,57 @@ impl KeyRing {
     }
 
     pub(super) fn published(&self) -> Vec<Value> {
+        self.all().map(SigningKey::jwk).collect()
+    }
+
+    /// Whether one of the published keys signed this token.
+    pub(super) fn signed(&self, token: &str) -> bool {
+        let Some((message, signature)) = token.rsplit_once('.') else {
+            return false;
+        };
+        self.all().any(|key| key.verifies(message, signature))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &SigningKey> {
         let current = self.signing.iter().map(|(_, key)| key);
-        current.chain(&self.old).map(SigningKey::jwk).collect()
+        current.chain(&self.old)
     }
 }
 
-fn generation(number: u32) -> Result<Vec<(SigningAlgorithm, SigningKey)>, IdpError> {
-    let rsa = match number {
-        1 => RSA.to_owned(),
-        2 => RSA_NEXT.to_owned(),
-        _ => {
-            let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048)
-                .map_err(|_| IdpError::Key)?;
-            let der: aws_lc_rs::encoding::Pkcs8V1Der = pair.as_der().map_err(|_| IdpError::Key)?;
-            pem_of("PRIVATE KEY", der.as_ref())
-        }
-    };
+fn fresh_rsa() -> Result<String, IdpError> {
+    let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).map_err(|_| IdpError::Key)?;
+    let der: aws_lc_rs::encoding::Pkcs8V1Der = pair.as_der().map_err(|_| IdpError::Key)?;
+    Ok(pem_of("PRIVATE KEY", der.as_ref()))
+}
+
+fn generation(number: u32, rsa: &str) -> Result<Vec<(SigningAlgorithm, SigningKey)>, IdpError> {
     let random = SystemRandom::new();
     let ec = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
         .map_err(|_| IdpError::Key)?;
     let ed = Ed25519KeyPair::generate_pkcs8v1(&random).map_err(|_| IdpError::Key)?;
     let ec = pem_of("PRIVATE KEY", ec.as_ref());
     let ed = pem_of("PRIVATE KEY", ed.as_ref());
-    let make = |name: &str, pem: &str, algorithm| {
-        SigningKey::from_pem(pem, &format!("{name}-{number}"), algorithm)
+    let make = |name: &str, pem: &str, by| {
+        let key = SigningKey::from_pem(pem, &format!("{name}-{number}"), by)?;
+        Ok((by, key))
     };
     Ok(vec![
-        (
-            SigningAlgorithm::Rs256,
-            make("rs256", &rsa, Algorithm::RS256)?,
-        ),
-        (
-            SigningAlgorithm::Ps256,
-            make("ps256", &rsa, Algorithm::PS256)?,
-        ),
-        (
-            SigningAlgorithm::Es256,
-            make("es256", &ec, Algorithm::ES256)?,
-        ),
-        (
-            SigningAlgorithm::EdDsa,
-            make("eddsa", &ed, Algorithm::EdDSA)?,
-        ),
+        make("rs256", rsa, SigningAlgorithm::Rs256)?,
+        make("ps256", rsa, SigningAlgorithm::Ps256)?,
+        make("es256", &ec, SigningAlgorithm::Es256)?,
+        make("eddsa", &ed, SigningAlgorithm::EdDsa)?,
     ])
+}
+
+impl From<SigningAlgorithm> for Algorithm {
+    fn from(algorithm: SigningAlgorithm) -> Self {
+        match algorithm {
+            SigningAlgorithm::Rs256 => Algorithm::RS256,
+            SigningAlgorithm::Ps256 => Algorithm::PS256,
+            SigningAlgorithm::Es256 => Algorithm::ES256,
+            SigningAlgorithm::EdDsa => Algorithm::EdDSA,
+        }
+    }
 }
 
 fn der_of(pem: &str) -> Result<Vec<u8>, IdpError> {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
 use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use super::authorize::{SESSION_COOKIE, cookie};
 use super::login_page;
 use super::params::Params;
 use super::state::{self, Inner, Shared};
@@ -18,18 +19,24 @@ use super::state::{self, Inner, Shared};
 pub(super) async fn by_query(
     State(shared): State<Arc<Shared>>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Response {
     end(
         &shared,
+        &headers,
         &Params::parse(query.unwrap_or_default().as_bytes()),
     )
 }
 
-pub(super) async fn by_form(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    end(&shared, &Params::parse(&body))
+pub(super) async fn by_form(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    end(&shared, &headers, &Params::parse(&body))
 }
 
-fn end(shared: &Shared, params: &Params) -> Response {
+fn end(shared: &Shared, headers: &HeaderMap, params: &Params) -> Response {
     let mut inner = shared.lock();
     inner.recorded.end_session.push(state::pairs(params));
     let hint = params
@@ -45,7 +52,7 @@ fn end(shared: &Shared, params: &Params) -> Response {
         .map(|hint| hint.client_id.as_str())
         .or(params.get("client_id"));
     let Some(to) = params.get("post_logout_redirect_uri") else {
-        end_session(&mut inner, hint.as_ref());
+        end_session(&mut inner, headers, hint.as_ref());
         return login_page::signed_out();
     };
     // Without a hint or client_id nobody can say whether the URI is registered (section 3).
@@ -53,7 +60,7 @@ fn end(shared: &Shared, params: &Params) -> Response {
     if !client.is_some_and(|client| client.post_logout_redirect_uris.allow(to)) {
         return login_page::problem("This post-logout redirect URI is not registered.");
     }
-    end_session(&mut inner, hint.as_ref());
+    end_session(&mut inner, headers, hint.as_ref());
     let Ok(mut url) = url::Url::parse(to) else {
         return login_page::problem("This post-logout redirect URI is no URL.");
     };
@@ -68,9 +75,11 @@ struct Hint {
     sid: String,
 }
 
-/// Reads the hint, expired or not. Its signature is checked by signing it again with a key of ours: RS256 and EdDSA
-/// always sign alike, and for the others the claims have to do.
+/// Reads the hint, expired or not (section 2 of the specification).
 fn hinted(shared: &Shared, inner: &Inner, token: &str) -> Option<Hint> {
+    if !inner.keys.signed(token) {
+        return None;
+    }
     let payload = token.split('.').nth(1)?;
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -79,15 +88,18 @@ fn hinted(shared: &Shared, inner: &Inner, token: &str) -> Option<Hint> {
     }
     let client_id = text("aud")?;
     inner.client(&client_id)?;
-    Some(Hint {
-        client_id,
-        sid: text("sid")?,
-    })
+    let sid = text("sid")?;
+    Some(Hint { client_id, sid })
 }
 
-fn end_session(inner: &mut Inner, hint: Option<&Hint>) {
+/// Ends the hint's session, else the browser's own.
+fn end_session(inner: &mut Inner, headers: &HeaderMap, hint: Option<&Hint>) {
     match hint {
         Some(hint) => inner.sessions.retain(|_, session| session.sid != hint.sid),
-        None => inner.sessions.clear(),
+        None => {
+            if let Some(id) = cookie(headers, SESSION_COOKIE) {
+                inner.sessions.remove(&id);
+            }
+        }
     }
 }

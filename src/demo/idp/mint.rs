@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::IdpError;
 use super::faults::{Hmac, HmacKey, KeyHint, TokenFault};
 use super::keys::{ATTACKER_X5C, SigningKey};
+use super::model::SigningAlgorithm;
 
 /// What the faults of a token may need.
 pub(super) struct Surroundings<'a> {
@@ -102,8 +103,8 @@ impl Draft {
             TokenFault::Hmac(hash, secret) => self.hmac(hash, secret, around),
             TokenFault::AttackerKey(hint) => self.attacker(hint, around)?,
             TokenFault::ForeignKey { pem, kid } => {
-                let key = SigningKey::from_pem(&pem, &kid, Algorithm::RS256)
-                    .or_else(|_| SigningKey::from_pem(&pem, &kid, Algorithm::ES256))?;
+                let key = SigningKey::from_pem(&pem, &kid, SigningAlgorithm::Rs256)
+                    .or_else(|_| SigningKey::from_pem(&pem, &kid, SigningAlgorithm::Es256))?;
                 self.header.insert("alg".to_owned(), json!(key.algorithm));
                 self.header.insert("kid".to_owned(), json!(kid));
                 self.signer = Signer::Key(Box::new(key));

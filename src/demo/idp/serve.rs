@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,7 +14,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt as _};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -77,13 +79,21 @@ struct Reset;
 async fn connection(stream: TcpStream, router: Router, shared: Arc<Shared>) {
     // Without it every small answer waits for the client's delayed acknowledgement. It may only cost time.
     stream.set_nodelay(true).ok();
+    let reset = Arc::new(AtomicBool::new(false));
+    let asked_for = Arc::clone(&reset);
     let service = service_fn(move |request| {
+        let reset = Arc::clone(&reset);
         let answer = answer(Arc::clone(&shared), router.clone(), request);
+        let answer = async move {
+            let answer = answer.await;
+            reset.store(answer.is_err(), Ordering::Relaxed);
+            answer
+        };
         Box::pin(answer) as Pin<Box<dyn Future<Output = Result<Response<Body>, Reset>> + Send>>
     });
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
-    if ended.is_err_and(|problem| problem.is_user()) {
+    if ended.is_err() && asked_for.load(Ordering::Relaxed) {
         // Linger zero makes the close a RST.
         connection
             .into_parts()
@@ -104,11 +114,13 @@ async fn answer(
     };
     shared.count(endpoint);
     let mut headers = Vec::new();
+    let mut lost = false;
     for fault in shared.endpoint_faults(endpoint) {
         match fault {
             EndpointFault::Delay(time) => tokio::time::sleep(time).await,
             EndpointFault::Hang => std::future::pending().await,
             EndpointFault::Reset => return Err(Reset),
+            EndpointFault::ResetAfter => lost = true,
             EndpointFault::Header(name, value) => headers.push((name, value)),
             EndpointFault::Status(status, body) => {
                 let status = StatusCode::from_u16(status).unwrap_or_default();
@@ -123,6 +135,9 @@ async fn answer(
         }
     }
     let mut response = routed(router, request).await;
+    if lost {
+        return Err(Reset);
+    }
     for (name, value) in headers {
         if let (Ok(name), Ok(value)) = (
             HeaderName::try_from(name.as_str()),
@@ -183,9 +198,13 @@ fn huge(bytes: usize) -> Body {
 }
 
 fn cut_short() -> Response<Body> {
-    let begun = Bytes::from_static(b"{\"issuer\":");
-    let parts = [Ok(begun), Err(io::Error::other("cut short by a fault"))];
-    let mut response = json(StatusCode::OK, Body::from_stream(stream::iter(parts)));
+    let begun = stream::iter([Ok(Bytes::from_static(b"{\"issuer\":"))]);
+    let end = stream::once(async {
+        // What came before has to leave first.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Err(io::Error::other("cut short by a fault"))
+    });
+    let mut response = json(StatusCode::OK, Body::from_stream(begun.chain(end)));
     let promised = HeaderValue::from_static("2000");
     response.headers_mut().insert(CONTENT_LENGTH, promised);
     response

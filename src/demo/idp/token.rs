@@ -17,7 +17,7 @@ use super::IdpError;
 use super::client_auth;
 use super::faults::{Fault, Overage, ResponseFault, TokenFault};
 use super::mint::{Surroundings, mint};
-use super::model::{ClaimsIn, Client, TestUser};
+use super::model::{ClaimsIn, Client, SigningAlgorithm, TestUser};
 use super::params::Params;
 use super::state::{self, Grant, Inner, Shared, TokenRequest};
 
@@ -94,18 +94,25 @@ fn answer(
     }
     let client =
         client_auth::authenticate(inner, issuer, headers, params).map_err(Refusal::Client)?;
-    let (kind, grant) = match params.get("grant_type") {
-        Some("authorization_code") => (Kind::Code, by_code(inner, &client, params)?),
-        Some("refresh_token") => (Kind::Refresh, by_refresh(inner, &client, params)?),
+    let kind = match params.get("grant_type") {
+        Some("authorization_code") => Kind::Code,
+        Some("refresh_token") => Kind::Refresh,
         _ => return Err(Refusal::GrantType),
+    };
+    // Before the code or token is used up: what fails here can be tried again.
+    refused_by_fault(inner, kind)?;
+    let grant = match kind {
+        Kind::Code => by_code(inner, &client, params)?,
+        Kind::Refresh => by_refresh(inner, &client, params)?,
     };
     let user = inner
         .user(&grant.session.username)
         .filter(|user| user.enabled)
         .cloned();
     let user = user.ok_or(Refusal::Grant("the account is disabled"))?;
-    let answer = tokens(inner, issuer, kind, &client, &user, grant)?;
-    spoiled(inner, kind, answer)
+    let mut answer = tokens(inner, issuer, kind, &client, &user, grant)?;
+    spoil(inner, kind, &mut answer);
+    Ok(Value::Object(answer))
 }
 
 fn by_code(inner: &mut Inner, client: &Client, params: &Params) -> Result<Grant, Refusal> {
@@ -170,7 +177,7 @@ fn tokens(
     client: &Client,
     user: &TestUser,
     grant: Grant,
-) -> Result<Value, Refusal> {
+) -> Result<Map<String, Value>, Refusal> {
     let access_token = state::random()?;
     let seconds = inner.settings.access_token_seconds;
     let mut answer = Map::new();
@@ -195,7 +202,7 @@ fn tokens(
             ..grant
         },
     );
-    Ok(Value::Object(answer))
+    Ok(answer)
 }
 
 fn id_token(
@@ -217,7 +224,10 @@ fn id_token(
     put("exp", json!(now + inner.settings.id_token_seconds));
     put("auth_time", json!(grant.session.auth_time));
     put("sid", json!(grant.session.sid));
-    put("at_hash", json!(at_hash(access_token)));
+    put(
+        "at_hash",
+        json!(at_hash(access_token, inner.settings.algorithm)),
+    );
     // Not in a refreshed token (OIDC Core section 12.2).
     if let (Kind::Code, Some(nonce)) = (kind, &grant.nonce) {
         put("nonce", json!(nonce));
@@ -226,11 +236,12 @@ fn id_token(
         claims.extend(state::claims_of(user, &grant.scope));
     }
     overage(inner, issuer, &mut claims);
-    let faults = inner.faults.take(|fault| match (kind, fault) {
-        (Kind::Code, Fault::IdToken(fault)) | (Kind::Refresh, Fault::RefreshIdToken(fault)) => {
-            Some(fault.clone())
-        }
-        _ => None,
+    let faults = inner.faults.take(|fault| {
+        let (Fault::IdToken(what) | Fault::RefreshIdToken(what)) = fault else {
+            return None;
+        };
+        let for_refresh = matches!(fault, Fault::RefreshIdToken(_));
+        (for_refresh == (kind == Kind::Refresh)).then(|| what.clone())
     });
     sign(inner, client, claims, faults)
 }
@@ -250,17 +261,25 @@ fn sign(
     mint(claims, faults, &around)
 }
 
-/// Left half of the SHA-256 of the access token (OIDC Core section 3.1.3.6). EdDSA with Ed25519 asks for SHA-512, but
-/// is seldom judged by it; all of ours hash by SHA-256 except that one.
-fn at_hash(access_token: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, access_token.as_bytes());
-    URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default())
+/// Left half of the hash of the access token (OIDC Core section 3.1.3.6): SHA-256, and SHA-512 for Ed25519.
+fn at_hash(access_token: &str, algorithm: SigningAlgorithm) -> String {
+    let by = match algorithm {
+        SigningAlgorithm::Rs256 | SigningAlgorithm::Ps256 | SigningAlgorithm::Es256 => {
+            &digest::SHA256
+        }
+        SigningAlgorithm::EdDsa => &digest::SHA512,
+    };
+    let hash = digest::digest(by, access_token.as_bytes());
+    let (left, _) = hash.as_ref().split_at(hash.as_ref().len() / 2);
+    URL_SAFE_NO_PAD.encode(left)
 }
 
 fn overage(inner: &mut Inner, issuer: &str, claims: &mut Map<String, Value>) {
-    let kinds = inner.faults.take(|fault| match fault {
-        Fault::Overage(kind) => Some(*kind),
-        _ => None,
+    let kinds = inner.faults.take(|fault| {
+        let Fault::Overage(kind) = fault else {
+            return None;
+        };
+        Some(*kind)
     });
     for kind in kinds {
         claims.remove("groups");
@@ -278,25 +297,41 @@ fn overage(inner: &mut Inner, issuer: &str, claims: &mut Map<String, Value>) {
     }
 }
 
-fn spoiled(inner: &mut Inner, kind: Kind, mut answer: Value) -> Result<Value, Refusal> {
-    let faults = inner.faults.take(|fault| match (kind, fault) {
-        (Kind::Code, Fault::TokenResponse(fault))
-        | (Kind::Refresh, Fault::RefreshResponse(fault)) => Some(fault.clone()),
-        _ => None,
-    });
+fn refused_by_fault(inner: &mut Inner, kind: Kind) -> Result<(), Refusal> {
+    let errors = inner
+        .faults
+        .take(|fault| match kind.response_fault(fault)? {
+            ResponseFault::Error(status, error) => Some(Refusal::Fault(*status, error.clone())),
+            ResponseFault::Field(..) | ResponseFault::Remove(_) => None,
+        });
+    errors.into_iter().next().map_or(Ok(()), Err)
+}
+
+fn spoil(inner: &mut Inner, kind: Kind, answer: &mut Map<String, Value>) {
+    let faults = inner
+        .faults
+        .take(|fault| kind.response_fault(fault).cloned());
     for fault in faults {
-        match (fault, &mut answer) {
-            (ResponseFault::Error(status, error), _) => return Err(Refusal::Fault(status, error)),
-            (ResponseFault::Field(name, value), Value::Object(members)) => {
-                members.insert(name, value);
+        match fault {
+            ResponseFault::Field(name, value) => {
+                answer.insert(name, value);
             }
-            (ResponseFault::Remove(name), Value::Object(members)) => {
-                members.remove(&name);
+            ResponseFault::Remove(name) => {
+                answer.remove(&name);
             }
-            _ => {}
+            ResponseFault::Error(..) => {}
         }
     }
-    Ok(answer)
+}
+
+impl Kind {
+    fn response_fault(self, fault: &Fault) -> Option<&ResponseFault> {
+        let (Fault::TokenResponse(what) | Fault::RefreshResponse(what)) = fault else {
+            return None;
+        };
+        let for_refresh = matches!(fault, Fault::RefreshResponse(_));
+        (for_refresh == (self == Kind::Refresh)).then_some(what)
+    }
 }
 
 impl IntoResponse for Refusal {

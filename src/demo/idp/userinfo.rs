@@ -30,9 +30,11 @@ pub(super) async fn claims(
     };
     let mut claims = state::claims_of(user, &grant.scope);
     claims.insert("sub".to_owned(), json!(user.sub));
-    let faults = inner.faults.take(|fault| match fault {
-        Fault::Userinfo(fault) => Some(fault.clone()),
-        _ => None,
+    let faults = inner.faults.take(|fault| {
+        let Fault::Userinfo(fault) = fault else {
+            return None;
+        };
+        Some(fault.clone())
     });
     let mut as_jwt = false;
     for fault in faults {

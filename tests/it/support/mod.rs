@@ -14,6 +14,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod callback;
+pub(crate) mod company;
 pub(crate) mod process;
 pub(crate) mod recorder;
 pub(crate) mod wire;
