@@ -20,6 +20,7 @@ pub mod proxy;
 pub mod refusal;
 pub mod seal;
 pub mod secret;
+pub mod server;
 pub mod session;
 pub mod sign_in;
 pub mod store;
