@@ -1,10 +1,24 @@
 //! Requests that usher itself makes: to IdPs and callbacks. Redirects are never followed, answers
 //! are bounded in time and size, and proxies from the environment are not used.
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+/// To connect, TLS included.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Connections are not kept for longer, so that a changed DNS entry is seen soon.
+const KEEP_IDLE: Duration = Duration::from_secs(20);
+/// Header fields of an answer over HTTP/1.1.
+const HEADERS: usize = 100;
+/// Bytes of all header fields of an answer over HTTP/2.
+const HEADER_BYTES: u32 = 64 * 1024;
 
 /// A client for usher's own requests; cheap to clone.
 #[derive(Clone, Debug)]
@@ -41,20 +55,236 @@ pub enum OutboundError {
 }
 
 impl Outbound {
-    /// A client with public roots (and, for tests, `extra_roots` in PEM).
+    /// A client that trusts the public roots and `extra_roots`, each a PEM text of one or more certificates.
+    ///
+    /// # Errors
+    /// [`OutboundError::Invalid`] if a root cannot be read.
     pub fn new(extra_roots: &[Vec<u8>]) -> Result<Self, OutboundError> {
-        let _ = extra_roots;
-        todo!()
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(extra_roots)?)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .user_agent(concat!("usher/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(KEEP_IDLE)
+            .http1_max_headers(HEADERS)
+            .http2_max_header_list_size(HEADER_BYTES)
+            .build()
+            .map_err(|error| OutboundError::Invalid(causes(error)))?;
+        Ok(Self { client })
     }
 
     /// Sends one request and reads its answer: at most `limit` bytes and `within` in all.
+    ///
+    /// # Errors
+    /// As [`OutboundError`] tells; an answer with an error status is no error here.
     pub async fn send(
         &self,
         request: Request<Bytes>,
         limit: usize,
         within: Duration,
     ) -> Result<Answer, OutboundError> {
-        let _ = (&self.client, request, limit, within);
-        todo!()
+        match tokio::time::timeout(within, self.exchange(request, limit, within)).await {
+            Ok(result) => result,
+            Err(_) => Err(OutboundError::Timeout(within)),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Bytes>,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Answer, OutboundError> {
+        let request = reqwest::Request::try_from(request)
+            .map_err(|error| OutboundError::Invalid(causes(error)))?;
+        let mut response = self
+            .client
+            .execute(request)
+            .await
+            .map_err(|error| failure(error, within))?;
+        // The announced length only refuses early; what counts is what arrives.
+        if response
+            .content_length()
+            .is_some_and(|length| length > limit as u64)
+        {
+            return Err(OutboundError::TooLarge(limit));
+        }
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| failure(error, within))?
+        {
+            if body.len() + chunk.len() > limit {
+                return Err(OutboundError::TooLarge(limit));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer {
+            status,
+            headers,
+            body: body.freeze(),
+        })
+    }
+}
+
+fn tls(extra_roots: &[Vec<u8>]) -> Result<ClientConfig, OutboundError> {
+    let invalid = |error: &dyn std::fmt::Display| OutboundError::Invalid(error.to_string());
+    let mut roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    for pem in extra_roots {
+        let mut any = false;
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| invalid(&error))?;
+            roots.add(certificate).map_err(|error| invalid(&error))?;
+            any = true;
+        }
+        if !any {
+            return Err(OutboundError::Invalid(
+                "there is no certificate in a root's PEM".to_owned(),
+            ));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| invalid(&error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn failure(error: reqwest::Error, within: Duration) -> OutboundError {
+    if error.is_timeout() {
+        OutboundError::Timeout(within.min(CONNECT))
+    } else if error.is_builder() {
+        OutboundError::Invalid(causes(error))
+    } else {
+        OutboundError::Connect(causes(error))
+    }
+}
+
+/// The chain of causes without the URL, whose query may hold what must not be logged.
+fn causes(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers every connection with these bytes; keeps it open for a while after.
+    async fn server(answer: Vec<u8>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let answer = answer.clone();
+                tokio::spawn(async move {
+                    let mut head = [0; 4096];
+                    let _ = stream.read(&mut head).await;
+                    let _ = stream.write_all(&answer).await;
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                });
+            }
+        });
+        address
+    }
+
+    async fn get(address: SocketAddr, limit: usize) -> Result<Answer, OutboundError> {
+        let request = Request::get(format!("http://{address}/path?code=hidden"))
+            .body(Bytes::new())
+            .unwrap();
+        let client = Outbound::new(&[]).unwrap();
+        client
+            .send(request, limit, Duration::from_millis(500))
+            .await
+    }
+
+    #[tokio::test]
+    async fn reads_an_answer_of_just_the_allowed_size() {
+        let address = server(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello".to_vec()).await;
+        let answer = get(address, 5).await.unwrap();
+        assert_eq!(
+            (answer.status, &answer.body[..]),
+            (StatusCode::OK, &b"hello"[..])
+        );
+    }
+
+    #[tokio::test]
+    async fn refuses_an_answer_that_announces_too_much() {
+        let address = server(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n".to_vec()).await;
+        let error = get(address, 5).await.unwrap_err();
+        assert!(matches!(error, OutboundError::TooLarge(5)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn stops_reading_a_stream_that_grows_too_large() {
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+        let address = server([head, b"3\r\nabc\r\n".repeat(3)].concat()).await;
+        let error = get(address, 8).await.unwrap_err();
+        assert!(matches!(error, OutboundError::TooLarge(8)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn gives_up_on_a_server_that_never_answers() {
+        let address = server(Vec::new()).await;
+        let error = get(address, 5).await.unwrap_err();
+        assert!(matches!(error, OutboundError::Timeout(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn gives_up_on_a_body_that_never_ends() {
+        let address = server(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel".to_vec()).await;
+        let error = get(address, 5).await.unwrap_err();
+        assert!(matches!(error, OutboundError::Timeout(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn does_not_follow_a_redirect() {
+        let target = server(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
+        let answer = format!(
+            "HTTP/1.1 302 Found\r\nlocation: http://{target}/\r\ncontent-length: 0\r\n\r\n"
+        );
+        let address = server(answer.into_bytes()).await;
+        assert_eq!(get(address, 5).await.unwrap().status, StatusCode::FOUND);
+    }
+
+    #[tokio::test]
+    async fn an_error_tells_nothing_of_the_query() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let error = get(address, 5).await.unwrap_err();
+        assert!(matches!(error, OutboundError::Connect(_)), "{error}");
+        assert!(!error.to_string().contains("hidden"), "{error}");
+    }
+
+    #[test]
+    fn refuses_a_root_that_is_no_certificate() {
+        assert!(Outbound::new(&[b"not pem".to_vec()]).is_err());
     }
 }

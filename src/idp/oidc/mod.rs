@@ -1,15 +1,37 @@
 //! OpenID Connect as a relying party: discovery, code flow with PKCE, every ID-token check, userinfo, renewal, sign-out.
 
-use std::sync::Arc;
+mod algorithm;
+mod authorize;
+mod cached;
+mod claims;
+mod client_auth;
+mod groups;
+mod id_token;
+mod jwks;
+mod metadata;
+mod redeem;
+mod renew;
+mod sign_out;
+mod userinfo;
 
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::ACCEPT;
+use http::{Request, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::config;
+use self::cached::{Cached, FetchError};
+use self::jwks::Jwks;
+use self::metadata::Metadata;
+use crate::config::{self, IdpProtocol, OidcConfig};
 use crate::identity::{Attributes, Subject};
 use crate::metrics::Metrics;
-use crate::outbound::Outbound;
+use crate::outbound::{Answer, Outbound, OutboundError};
 use crate::secret::Secret;
 use crate::session::Tokens;
 
@@ -17,14 +39,17 @@ use crate::session::Tokens;
 #[derive(Debug)]
 pub struct OidcIdp {
     config: Arc<config::Idp>,
-    #[allow(dead_code)]
     outbound: Outbound,
-    #[allow(dead_code)]
     metrics: Arc<Metrics>,
+    metadata: Cached<Metadata>,
+    jwks: Jwks,
 }
 
+/// For a whole sign-in's work at the IdP, after the browser came back.
+const SIGN_IN_WITHIN: Duration = Duration::from_secs(10);
+
 /// What a sign-in must remember between leaving and coming back; it travels in a sealed cookie.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct FlowSecrets {
     /// `state` (RFC 6749 10.12), 256 random bits.
     pub state: String,
@@ -34,15 +59,8 @@ pub struct FlowSecrets {
     pub code_verifier: String,
 }
 
-impl FlowSecrets {
-    /// Fresh random values.
-    pub fn generate() -> Result<Self, OidcError> {
-        todo!()
-    }
-}
-
 /// What came back at the redirect URI, by query or form. Duplicate parameters are refused before this is made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct AuthorizationResponse {
     /// `code`.
     pub code: Option<String>,
@@ -54,6 +72,23 @@ pub struct AuthorizationResponse {
     pub error: Option<String>,
     /// `error_description`: for the log only.
     pub error_description: Option<String>,
+}
+
+impl fmt::Debug for FlowSecrets {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("[secret]")
+    }
+}
+
+impl fmt::Debug for AuthorizationResponse {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("AuthorizationResponse")
+            .field("code", &self.code.as_ref().map(|_| "[secret]"))
+            .field("state", &self.state.as_ref().map(|_| "[secret]"))
+            .field("iss", &self.iss)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a sign-in, renewal or discovery failed.
@@ -106,8 +141,9 @@ impl VerifiedIdToken {
 /// What a renewal brought.
 #[derive(Debug)]
 pub struct Renewed {
-    /// Attributes as they are now.
-    pub attributes: Attributes,
+    /// Attributes as they are now; none where the IdP gave new tokens and then failed to say: the former ones stay,
+    /// and the tokens must be kept all the same.
+    pub attributes: Option<Attributes>,
     /// Tokens to keep instead of the former (rotation).
     pub tokens: Tokens,
 }
@@ -119,6 +155,8 @@ impl OidcIdp {
             config,
             outbound,
             metrics,
+            metadata: Cached::default(),
+            jwks: Jwks::default(),
         }
     }
 
@@ -135,8 +173,8 @@ impl OidcIdp {
         login_hint: Option<&str>,
         prompt: Option<&str>,
     ) -> Result<Url, OidcError> {
-        let _ = (redirect_uri, secrets, login_hint, prompt);
-        todo!()
+        self.build_authorization_url(redirect_uri, secrets, login_hint, prompt)
+            .await
     }
 
     /// Redeems the answer at the redirect URI: RFC 9207 `iss`, `state`, code for tokens, every ID-token check, userinfo and groups.
@@ -147,19 +185,18 @@ impl OidcIdp {
         redirect_uri: &Url,
         now: Timestamp,
     ) -> Result<VerifiedIdToken, OidcError> {
-        let _ = (response, secrets, redirect_uri, now);
-        todo!()
+        within(self.redeem_answer(response, secrets, redirect_uri, now)).await
     }
 
     /// Renews attributes by refresh token, or by userinfo without one. `Refused` means that the IdP ended it (`invalid_grant`, 401).
+    /// Takes 14 s at most. Once begun it should be let finish: a refresh token may be used up when the answer is dropped.
     pub async fn renew(
         &self,
         tokens: &Tokens,
         subject: &Subject,
         now: Timestamp,
     ) -> Result<Renewed, OidcError> {
-        let _ = (tokens, subject, now);
-        todo!()
+        self.renew_tokens(tokens, subject, now).await
     }
 
     /// The RP-initiated logout URL, if the IdP has one (from metadata at hand: never waits longer than 2 s for it).
@@ -169,12 +206,66 @@ impl OidcIdp {
         post_logout_redirect_uri: &Url,
         state: &str,
     ) -> Option<Url> {
-        let _ = (id_token, post_logout_redirect_uri, state);
-        todo!()
+        self.build_sign_out_url(id_token, post_logout_redirect_uri, state)
+            .await
     }
 
     /// Origins that forms may lead to (CSP `form-action`): of the authorization endpoint where known, and of the issuer.
     pub fn origins(&self) -> Vec<String> {
-        todo!()
+        self.form_origins()
     }
+
+    fn oidc(&self) -> &OidcConfig {
+        let IdpProtocol::Oidc(oidc) = &self.config.protocol;
+        oidc
+    }
+
+    /// A public document of the IdP: 200 or nothing.
+    async fn fetch_document(
+        &self,
+        what: &str,
+        url: &Url,
+        limit: usize,
+    ) -> Result<Answer, FetchError> {
+        let useless = |text: String| FetchError::Useless(format!("the {what} at {url}: {text}"));
+        let request = Request::get(url.as_str())
+            .header(ACCEPT, "application/json")
+            .body(Bytes::new())
+            .map_err(|error| useless(error.to_string()))?;
+        match self
+            .outbound
+            .send(request, limit, metadata::FETCH_WITHIN)
+            .await
+        {
+            Ok(answer) if answer.status == StatusCode::OK => Ok(answer),
+            Ok(answer) => Err(useless(format!("status {}", answer.status))),
+            Err(error @ (OutboundError::Connect(_) | OutboundError::Timeout(_))) => Err(
+                FetchError::NoContact(format!("the {what} at {url}: {error}")),
+            ),
+            Err(error @ (OutboundError::TooLarge(_) | OutboundError::Invalid(_))) => {
+                Err(useless(error.to_string()))
+            }
+        }
+    }
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, OidcError>>) -> Result<T, OidcError> {
+    match tokio::time::timeout(SIGN_IN_WITHIN, work).await {
+        Ok(result) => result,
+        Err(_) => Err(OidcError::Unavailable(format!(
+            "no result within {SIGN_IN_WITHIN:?}"
+        ))),
+    }
+}
+
+fn unreachable_idp(what: &str, error: &OutboundError) -> OidcError {
+    OidcError::Unavailable(format!("the {what}: {error}"))
+}
+
+/// What a log may show of a text that somebody else wrote: short, and without control characters.
+fn printable(text: &str) -> String {
+    text.chars()
+        .take(200)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
