@@ -189,7 +189,9 @@ pub(super) async fn delete(
                         .bind(user.as_str().to_owned())
                 }
             };
-            Ok::<_, StoreError>(query.fetch_all(store.writer()).await?)
+            // A power failure must not bring an ended session back.
+            let mut connection = store.durable().await?;
+            Ok::<_, StoreError>(query.fetch_all(&mut *connection).await?)
         })
         .await?;
     Ok(gone

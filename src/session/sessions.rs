@@ -133,7 +133,8 @@ impl Sessions {
         // Taken before the store knows it: an end that comes right after the write is not missed.
         let ticket = self.registry.ticket(key);
         rows::insert(&self.store, &session, &sealed).await?;
-        match ticket.settle(|| session, |_| ()) {
+        let user = session.person.load().user.clone();
+        match ticket.settle(&user, false, || session, |_| ()) {
             Settled::Live(session) => Ok((Secret::new(cookie), session)),
             // It ended, or its person changed, before it began: the first request reads it anew.
             Settled::Ended => Err(StoreError("the session ended at once".to_owned())),
@@ -214,28 +215,37 @@ impl Sessions {
         ticket: &Ticket<'_>,
         now: Timestamp,
     ) -> Result<Option<Arc<Session>>, StoreError> {
-        for _ in 0..READS {
+        for tries in 1..=READS {
+            let last = tries == READS;
             ticket.begin();
             let Some(row) = rows::read(&self.store, &self.directory, key).await? else {
                 self.registry.end(key);
                 return Ok(None);
             };
             let person = row.person.clone();
+            let user = person.user.clone();
+            // One change of the person after another: the latest is taken, and the next use reads it again.
+            let confirmed_at = if last { 0 } else { now.as_second() };
             let refresh = |session: &Session| {
                 session
                     .confirmed_at
-                    .fetch_max(now.as_second(), Ordering::Relaxed);
+                    .fetch_max(confirmed_at, Ordering::Relaxed);
                 if **session.person.load() != person {
                     session.person.store(Arc::new(person));
                 }
             };
-            match ticket.settle(|| row.into_session(*key, now), refresh) {
+            let made = || {
+                let session = row.into_session(*key, now);
+                session.confirmed_at.store(confirmed_at, Ordering::Relaxed);
+                session
+            };
+            match ticket.settle(&user, last, made, refresh) {
                 Settled::Live(session) => return Ok(Some(session)),
                 Settled::Ended => return Ok(None),
                 Settled::Changed => {}
             }
         }
-        Err(StoreError("the session keeps changing".to_owned()))
+        Err(StoreError("a session was not read".to_owned()))
     }
 
     /// For a thread's own cache: whether a session at hand may be used without asking again. False when it ended, is idle,
@@ -360,7 +370,7 @@ impl Sessions {
 
     /// Loads the person anew into all live sessions of a user: after a change of attributes, roles or accounts.
     pub async fn reload_person(&self, user: &UserId) -> Result<(), StoreError> {
-        self.registry.change_loads();
+        self.registry.change_loads(user);
         for session in self.of_user(user) {
             let ticket = self.registry.ticket(session.key);
             // The same turn as a load: what is older cannot be stored after what is newer.

@@ -305,23 +305,25 @@ async fn what_was_read_before_the_end_does_not_come_to_life() {
         person: ArcSwap::from_pointee(house.person.clone()),
         ended: CancellationToken::new(),
     };
+    let user = house.person.user.clone();
     let ticket = registry.ticket(key);
     ticket.begin();
     registry.end(&key);
     assert!(matches!(
-        ticket.settle(made, |_| ()),
+        ticket.settle(&user, false, made, |_| ()),
         registry::Settled::Ended
     ));
     drop(ticket);
     let ticket = registry.ticket(key);
     ticket.begin();
-    registry.change_loads();
+    registry.change_loads(&UserId::generate());
+    registry.change_loads(&user);
     assert!(matches!(
-        ticket.settle(made, |_| ()),
+        ticket.settle(&user, false, made, |_| ()),
         registry::Settled::Changed
     ));
     assert!(matches!(
-        ticket.settle(made, |_| ()),
+        ticket.settle(&user, false, made, |_| ()),
         registry::Settled::Live(_)
     ));
 }
