@@ -18,13 +18,76 @@ impl Claims {
 
     /// Claims `id` for `kind`, to be remembered until `until`: true for exactly one caller.
     pub async fn claim(&self, kind: &str, id: &str, until: Timestamp) -> Result<bool, StoreError> {
-        let _ = (&self.store, kind, id, until);
-        todo!()
+        self.store
+            .within(async {
+                let done = sqlx::query(
+                    "INSERT INTO claims (kind, id, kept_until) VALUES ($1, $2, $3) \
+                     ON CONFLICT (kind, id) DO NOTHING",
+                )
+                .bind(kind)
+                .bind(id)
+                .bind(until.as_second())
+                .execute(self.store.writer())
+                .await?;
+                Ok(done.rows_affected() == 1)
+            })
+            .await
     }
 
     /// Forgets claims whose time is over; called now and then.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
-        let _ = now;
-        todo!()
+        self.store
+            .within(async {
+                sqlx::query("DELETE FROM claims WHERE kept_until < $1")
+                    .bind(now.as_second())
+                    .execute(self.store.writer())
+                    .await?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::StoreConfig;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_many_that_claim_at_once_exactly_one_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = StoreConfig::Sqlite(folder.path().join("usher.db"));
+        let stores = [
+            Store::open(&config).await.unwrap(),
+            Store::open(&config).await.unwrap(),
+        ];
+        let claims: Vec<_> = stores.iter().map(|one| Claims::new(one.clone())).collect();
+        let tries = (0..50).map(|turn| claims[turn % 2].claim("state", "x", at(100)));
+        let won = futures_util::future::join_all(tries).await;
+        let won = won.into_iter().filter(|won| *won.as_ref().unwrap()).count();
+        assert_eq!(won, 1);
+        assert!(claims[0].claim("assertion", "x", at(100)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_kept_until_its_time_is_over() {
+        let claims = Claims::new(Store::open(&StoreConfig::Memory).await.unwrap());
+        assert!(claims.claim("state", "x", at(100)).await.unwrap());
+        claims.sweep(at(100)).await.unwrap();
+        assert!(!claims.claim("state", "x", at(100)).await.unwrap());
+        claims.sweep(at(101)).await.unwrap();
+        assert!(claims.claim("state", "x", at(200)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_failing_store_is_an_error_and_not_a_claim() {
+        let store = Store::open(&StoreConfig::Memory).await.unwrap();
+        store.close().await;
+        assert!(Claims::new(store).claim("state", "x", at(1)).await.is_err());
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod claims;
+pub mod cli;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
@@ -18,8 +19,10 @@ pub mod pages;
 pub mod provision;
 pub mod proxy;
 pub mod refusal;
+pub mod revoke;
 pub mod seal;
 pub mod secret;
+pub mod server;
 pub mod session;
 pub mod sign_in;
 pub mod store;

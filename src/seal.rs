@@ -16,6 +16,12 @@ pub struct SealRing {
     keys: Vec<SealKey>,
 }
 
+impl std::fmt::Debug for SealRing {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "SealRing({} keys)", self.keys.len())
+    }
+}
+
 struct SealKey {
     id: [u8; KEY_ID_LEN],
     key: RandomizedNonceKey,

@@ -1,18 +1,24 @@
 //! What exists while usher runs: one [`Usher`] for each loaded config, swapped whole on reload.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use crate::claims::Claims;
 use crate::config::{App, Config, Site};
+use crate::directory::Directory;
 use crate::forward::firewall::Firewall;
-use crate::keys::SigningKeys;
+use crate::idp::Idp;
+use crate::keys::{self, SigningKeys};
 use crate::metrics::Metrics;
-use crate::provision::Provisioner;
-use crate::refusal::Refusal;
+use crate::outbound::Outbound;
+use crate::provision::{Occasion, Provisioner};
+use crate::refusal::{Reason, Refusal};
 use crate::session::{Session, SessionKey, Sessions};
-use crate::sign_in::SignIn;
+use crate::sign_in::{Parts, SignIn};
+use crate::store::{Store, StoreError};
 
 /// Everything that a request may need.
 #[derive(Debug)]
@@ -33,9 +39,113 @@ pub struct Usher {
     pub firewalls: Vec<Firewall>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    lasting: Lasting,
+}
+
+/// What outlives a reload: the store, and everything that remembers.
+#[derive(Clone, Debug)]
+struct Lasting {
+    store: Store,
+    outbound: Outbound,
+    parts: Parts,
+    keys: Arc<ArcSwap<SigningKeys>>,
+}
+
+/// Why usher does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The client for usher's own requests cannot be built.
+    #[error(transparent)]
+    Outbound(#[from] crate::outbound::OutboundError),
 }
 
 impl Usher {
+    /// Opens the store and builds everything over it; reaches out to nobody.
+    ///
+    /// # Errors
+    /// If the store or the client cannot be made.
+    pub async fn start(config: Config, now: Timestamp) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let store = Store::open(&config.store).await?;
+        let outbound = Outbound::new(&[])?;
+        let metrics = Arc::new(Metrics::default());
+        let seal = Arc::new(keys::seal_ring(&store, &config.seal_keys).await?);
+        let directory = Directory::new(store.clone());
+        let sessions = Arc::new(Sessions::new(
+            store.clone(),
+            directory.clone(),
+            Arc::clone(&seal),
+            config.sessions.clone(),
+        ));
+        let provisioner = Arc::new(Provisioner::new(
+            directory.clone(),
+            outbound.clone(),
+            Arc::clone(&metrics),
+        ));
+        let claims = Claims::new(store.clone());
+        let keys = Arc::new(ArcSwap::from(keys::signing_keys(&store, &seal, now).await?));
+        let parts = Parts {
+            sessions,
+            directory,
+            claims,
+            provisioner,
+            seal,
+            metrics,
+        };
+        Ok(Self::build(
+            config,
+            0,
+            Lasting {
+                store,
+                outbound,
+                parts,
+                keys,
+            },
+        ))
+    }
+
+    /// The same under another config: sessions, accounts and keys go on. The store stays the one that was opened.
+    ///
+    /// # Errors
+    /// If the new seal keys cannot be read.
+    pub async fn reloaded(&self, config: Config) -> Result<Self, StartError> {
+        let mut lasting = self.lasting.clone();
+        lasting.parts.seal = Arc::new(keys::seal_ring(&lasting.store, &config.seal_keys).await?);
+        Ok(Self::build(Arc::new(config), self.generation + 1, lasting))
+    }
+
+    fn build(config: Arc<Config>, generation: u64, lasting: Lasting) -> Self {
+        let parts = lasting.parts.clone();
+        let idps: HashMap<_, _> = config
+            .idps
+            .iter()
+            .map(|idp| {
+                (
+                    idp.id.clone(),
+                    Idp::new(
+                        Arc::clone(idp),
+                        lasting.outbound.clone(),
+                        Arc::clone(&parts.metrics),
+                    ),
+                )
+            })
+            .collect();
+        Self {
+            generation,
+            sessions: Arc::clone(&parts.sessions),
+            provisioner: Arc::clone(&parts.provisioner),
+            keys: Arc::clone(&lasting.keys),
+            firewalls: config.apps.iter().map(|app| Firewall::new(app)).collect(),
+            metrics: Arc::clone(&parts.metrics),
+            sign_in: SignIn::new(Arc::clone(&config), idps, parts),
+            config,
+            lasting,
+        }
+    }
+
     /// The session behind a cookie: found, and renewed at the IdP where that is due. This is the slow path of every
     /// thread's cache ([`Sessions::is_fresh`] is the fast one). `None`: not signed in.
     ///
@@ -47,8 +157,14 @@ impl Usher {
         site: &Site,
         now: Timestamp,
     ) -> Result<Option<Arc<Session>>, Refusal> {
-        let _ = (key, site, now);
-        todo!()
+        let found = self.sessions.find(key, &site.public_url.origin, now).await;
+        let Some(session) =
+            found.map_err(|error| Refusal::new(Reason::StoreDown, error.to_string()))?
+        else {
+            return Ok(None);
+        };
+        let goes_on = self.sign_in.renew_if_due(&session, now).await?;
+        Ok(goes_on.then_some(session))
     }
 
     /// Asks the app for the missing account, and loads the person anew into the sessions.
@@ -61,7 +177,33 @@ impl Usher {
         session: &Session,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let _ = (app, session, now);
-        todo!()
+        let person = session.person.load_full();
+        let ensured = self
+            .provisioner
+            .ensure(app, &person, Occasion::Visit, now)
+            .await;
+        let reloaded = self.sessions.reload_person(&person.user).await;
+        reloaded.map_err(|error| Refusal::new(Reason::StoreDown, error.to_string()))?;
+        ensured
+    }
+
+    /// What is done every minute: what is over is forgotten, and keys that are due are rotated.
+    ///
+    /// # Errors
+    /// If the store fails; the next minute tries again.
+    pub async fn tend(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.sessions.sweep(now).await?;
+        self.lasting.parts.claims.sweep(now).await?;
+        if self.keys.load().renew_at <= now {
+            self.keys.store(
+                keys::signing_keys(&self.lasting.store, &self.lasting.parts.seal, now).await?,
+            );
+        }
+        Ok(())
+    }
+
+    /// The open store, for readiness.
+    pub fn store(&self) -> &Store {
+        &self.lasting.store
     }
 }

@@ -1,5 +1,7 @@
 //! The gate: what a target can mean, which rule decides, and the only place that admits a request.
 
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod gate;
 pub mod standing;
 pub mod target;

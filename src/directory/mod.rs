@@ -1,9 +1,10 @@
 //! Who is known: users, their subjects, their accounts in the apps, and the events that the apps
 //! still have to answer.
 
-use jiff::Timestamp;
+mod accounts;
+mod admit;
 
-use crate::identity::{Account, AppId, Attributes, IdpId, Person, Subject, UserId};
+use crate::identity::{AppId, IdpId, UserId};
 use crate::store::{Store, StoreError};
 
 /// Users, subjects, accounts and events in the store; cheap to clone.
@@ -38,6 +39,12 @@ pub enum AdmitError {
     Deactivated(UserId),
 }
 
+impl From<sqlx::Error> for AdmitError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 /// An event for an app's callback, stored before its first try and kept until it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -49,7 +56,7 @@ pub struct Event {
     pub app: AppId,
     /// The exact body that is signed and sent.
     pub body: String,
-    /// Fingerprint of what the body tells; becomes [`Account::told`].
+    /// Fingerprint of what the body tells; becomes [`crate::identity::Account::told`].
     pub told: String,
 }
 
@@ -58,60 +65,7 @@ impl Directory {
     pub fn new(store: Store) -> Self {
         Self { store }
     }
-
-    /// Finds or makes the user of a verified subject, and keeps its attributes and the time.
-    ///
-    /// One transaction: concurrent first sign-ins of one subject end with one user. A known subject keeps its user; a
-    /// new one joins an existing user only by `join` and an e-mail that is not stated as unverified; else it is a new user.
-    pub async fn admit(
-        &self,
-        subject: &Subject,
-        attributes: &Attributes,
-        join: Option<&JoinRule>,
-        now: Timestamp,
-    ) -> Result<Person, AdmitError> {
-        let _ = (&self.store, subject, attributes, join, now);
-        todo!()
-    }
-
-    /// The person behind a subject, with the accounts in all apps.
-    pub async fn person(&self, subject: &Subject) -> Result<Option<Person>, StoreError> {
-        let _ = subject;
-        todo!()
-    }
-
-    /// The event for (user, app) that still waits for its answer.
-    pub async fn waiting_event(
-        &self,
-        user: &UserId,
-        app: &AppId,
-    ) -> Result<Option<Event>, StoreError> {
-        let _ = (user, app);
-        todo!()
-    }
-
-    /// Stores an event before its first try.
-    pub async fn put_event(&self, event: &Event, now: Timestamp) -> Result<(), StoreError> {
-        let _ = (event, now);
-        todo!()
-    }
-
-    /// Writes the app's answer: the account as it is now, and the event as answered, in one transaction.
-    /// `event` is none where an account changes without one (no callback).
-    pub async fn put_account(
-        &self,
-        user: &UserId,
-        account: &Account,
-        event: Option<&Event>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let _ = (user, account, event, now);
-        todo!()
-    }
-
-    /// Drops an event that the app answered with a final error, so that the next visit makes a new one.
-    pub async fn drop_event(&self, event: &Event) -> Result<(), StoreError> {
-        let _ = event;
-        todo!()
-    }
 }
+
+#[cfg(test)]
+mod tests;

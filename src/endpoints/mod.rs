@@ -1,15 +1,24 @@
 //! Everything under `/_usher`: functions over `http` types, with one path table.
 
+mod callback;
+mod me;
+mod query;
+mod sign_in;
+mod sign_out;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::{CACHE_CONTROL, HeaderValue, SET_COOKIE};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use jiff::Timestamp;
 
 use crate::config::{App, Site};
-use crate::refusal::Refusal;
+use crate::pages::{self, Form, PageContext};
+use crate::refusal::{Reason, Refusal};
+use crate::sign_in::cookies::BrowserCookies;
 use crate::usher::Usher;
 
 /// Largest body that an endpoint reads, in bytes.
@@ -40,8 +49,98 @@ pub async fn answer(
     request: Request<Bytes>,
     asked: &Asked<'_>,
 ) -> Response<String> {
-    let _ = (usher, request, asked);
-    todo!()
+    let (parts, body) = request.into_parts();
+    let call = Call {
+        usher,
+        asked,
+        browser: BrowserCookies::read(&parts.headers),
+        parts: &parts,
+        body: &body,
+    };
+    let response = match route(&call).await {
+        Ok(response) => response,
+        Err(refusal) => call.refuse(&refusal),
+    };
+    fitting(&parts, response)
+}
+
+/// A HEAD gets the same fields and no body.
+fn fitting(request: &Parts, response: Response<String>) -> Response<String> {
+    if request.method == Method::HEAD {
+        pages::for_head(response)
+    } else {
+        response
+    }
+}
+
+/// The path table.
+async fn route(call: &Call<'_>) -> Result<Response<String>, Refusal> {
+    let rest = call
+        .parts
+        .uri
+        .path()
+        .strip_prefix(call.usher.config.prefix.as_str())
+        .unwrap_or_default();
+    let segments: Vec<&str> = rest.split('/').skip(1).collect();
+    let get = matches!(call.parts.method, Method::GET | Method::HEAD);
+    let post = call.parts.method == Method::POST;
+    match segments.as_slice() {
+        ["sign-in"] if get => sign_in::choose(call).await,
+        ["sign-in", idp] if get => sign_in::start(call, idp).await,
+        ["oidc", idp, "callback"] if get || post => callback::oidc(call, idp).await,
+        ["sign-out"] if get || post => sign_out::sign_out(call).await,
+        ["me"] if get => me::me(call).await,
+        ["jwks.json"] if get => Ok(jwks(call)),
+        ["sign-in"]
+        | ["sign-in", _]
+        | ["oidc", _, "callback"]
+        | ["sign-out"]
+        | ["me"]
+        | ["jwks.json"] => Err(Refusal::new(
+            Reason::MethodNotAllowed,
+            "the path is known, the method is not for it",
+        )),
+        _ => Err(Refusal::new(Reason::NotFound, "no endpoint has that path")),
+    }
+}
+
+/// One request to an endpoint, with what is needed to answer it.
+struct Call<'a> {
+    usher: &'a Arc<Usher>,
+    asked: &'a Asked<'a>,
+    browser: BrowserCookies,
+    parts: &'a Parts,
+    body: &'a Bytes,
+}
+
+impl Call<'_> {
+    fn form(&self) -> Form {
+        form_of(self.parts)
+    }
+
+    /// Runs `then` with what a page needs to know.
+    fn page(&self, then: impl FnOnce(&PageContext<'_>) -> Response<String>) -> Response<String> {
+        with_context(self.usher, self.asked, then)
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Response<String> {
+        let after_post_or_page = if self.parts.method == Method::POST {
+            Form::Page
+        } else {
+            self.form()
+        };
+        log(refusal, self.asked, self.parts.uri.path());
+        let sign_in = sign_in_url(self.usher, &self.asked.site.public_url.origin, "/");
+        let mut response = self
+            .page(|context| pages::refusal(refusal, after_post_or_page, context, Some(&sign_in)));
+        if refusal.reason == Reason::SignInLoop {
+            set_cookies(
+                &mut response,
+                &[crate::sign_in::SignIn::forget_loop(self.asked.site)],
+            );
+        }
+        response
+    }
 }
 
 /// What a request to `app` gets that needs a sign-in: a redirect for a navigation, else 401 JSON.
@@ -51,8 +150,18 @@ pub fn needs_sign_in(
     request: &Parts,
     asked: &Asked<'_>,
 ) -> Response<String> {
-    let _ = (usher, app, request, asked);
-    todo!()
+    let form = form_of(request);
+    let url = sign_in_url(usher, &app.public_url.origin, return_target(request, form));
+    let response = match form {
+        Form::Page => pages::redirect(&url, false),
+        Form::Json => {
+            let refusal = Refusal::new(Reason::SignInRequired, "no session");
+            with_context(usher, asked, |context| {
+                pages::refusal(&refusal, form, context, Some(&url))
+            })
+        }
+    };
+    fitting(request, response)
 }
 
 /// What a request to an app gets that is refused: a page for a navigation, else JSON.
@@ -62,6 +171,79 @@ pub fn refused(
     request: &Parts,
     asked: &Asked<'_>,
 ) -> Response<String> {
-    let _ = (usher, refusal, request, asked);
-    todo!()
+    log(refusal, asked, request.uri.path());
+    let form = form_of(request);
+    let origin = &asked.site.public_url.origin;
+    let url = sign_in_url(usher, origin, return_target(request, form));
+    let response = with_context(usher, asked, |context| {
+        pages::refusal(refusal, form, context, Some(&url))
+    });
+    fitting(request, response)
+}
+
+/// Only a navigation says where to come back to: a script's address is no page.
+fn return_target(request: &Parts, form: Form) -> &str {
+    match form {
+        Form::Page => request
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str()),
+        Form::Json => "/",
+    }
+}
+
+fn with_context(
+    usher: &Usher,
+    asked: &Asked<'_>,
+    then: impl FnOnce(&PageContext<'_>) -> Response<String>,
+) -> Response<String> {
+    let form_origins = usher.sign_in.form_origins();
+    then(&PageContext {
+        prefix: &usher.config.prefix,
+        request_id: asked.request_id,
+        site: &asked.site.public_url.host,
+        form_origins: &form_origins,
+    })
+}
+
+/// The absolute URL that signs in and comes back.
+fn sign_in_url(usher: &Usher, origin: &str, return_to: &str) -> String {
+    let query: String = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("return_to", return_to)
+        .finish();
+    format!("{origin}{}/sign-in?{query}", usher.config.prefix)
+}
+
+fn form_of(parts: &Parts) -> Form {
+    pages::form_of(&parts.method, &parts.headers)
+}
+
+fn log(refusal: &Refusal, asked: &Asked<'_>, path: &str) {
+    tracing::info!(
+        event = "refused",
+        request_id = asked.request_id,
+        reason = refusal.reason.code(),
+        path,
+        client = %asked.client,
+        cause = refusal.cause,
+        "refused"
+    );
+}
+
+fn set_cookies(response: &mut Response<String>, lines: &[String]) {
+    for line in lines {
+        if let Ok(value) = HeaderValue::from_str(line) {
+            response.headers_mut().append(SET_COOKIE, value);
+        }
+    }
+}
+
+/// The public keys of the signed header (RFC 7517): the only answer of usher's own that may be cached.
+fn jwks(call: &Call<'_>) -> Response<String> {
+    let mut response = pages::json(http::StatusCode::OK, &call.usher.keys.load().jwks);
+    response.headers_mut().insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=300"),
+    );
+    response
 }

@@ -1,19 +1,26 @@
 //! Sessions: a random id in one cookie, its SHA-256 in the store, a shared cache in front, and the
 //! live streams (WebSocket, SSE, long polls) that end with their session.
 
-use std::sync::Arc;
+mod registry;
+mod rows;
+mod sessions;
+
+pub use sessions::Sessions;
+
 use std::sync::atomic::AtomicI64;
 
 use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::SessionsConfig;
-use crate::directory::Directory;
 use crate::identity::{Person, UserId};
-use crate::seal::SealRing;
 use crate::secret::Secret;
-use crate::store::{Store, StoreError};
+
+/// Characters of a cookie value: 256 bits as base64url.
+const COOKIE_LEN: usize = 43;
 
 /// SHA-256 of the cookie value: the key in the cache and in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,13 +29,37 @@ pub struct SessionKey(pub [u8; 32]);
 impl SessionKey {
     /// Of a cookie value as it was sent; `None` unless it is exactly 43 base64url characters (256 bits).
     pub fn of_cookie(value: &[u8]) -> Option<Self> {
-        let _ = value;
-        todo!()
+        let well_formed = value.len() == COOKIE_LEN
+            && value
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        well_formed.then(|| Self::digest(value))
+    }
+
+    fn digest(value: &[u8]) -> Self {
+        let mut key = [0; 32];
+        for (to, from) in key.iter_mut().zip(digest(&SHA256, value).as_ref()) {
+            *to = *from;
+        }
+        Self(key)
+    }
+
+    /// As the store writes it.
+    fn to_text(self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        Some(Self(bytes.try_into().ok()?))
     }
 }
 
 /// A live session. All replicas of it (one for each thread's cache) are the same `Arc`, so that its
 /// end is seen everywhere at once. Nothing here is written on the hot path but `seen_at`, once a minute at most.
+///
+/// Whoever watches `ended` keeps the `Arc` as long as it does: a session that nobody holds may leave the cache, and is
+/// another `Arc` when it comes back.
 #[derive(Debug)]
 pub struct Session {
     /// Key in the store.
@@ -98,104 +129,5 @@ pub enum Which<'a> {
     User(&'a UserId),
 }
 
-/// All sessions; shared by all threads.
-#[derive(Debug)]
-pub struct Sessions {
-    #[allow(dead_code)]
-    store: Store,
-}
-
-impl Sessions {
-    /// Over an open store.
-    pub fn new(
-        store: Store,
-        directory: Directory,
-        seal: Arc<SealRing>,
-        config: SessionsConfig,
-    ) -> Self {
-        let _ = (directory, seal, config);
-        Self { store }
-    }
-
-    /// Makes a session and gives the cookie value (43 base64url characters of 256 random bits), which is kept nowhere.
-    pub async fn create(
-        &self,
-        new: NewSession,
-        now: Timestamp,
-    ) -> Result<(Secret, Arc<Session>), StoreError> {
-        let _ = (new, now);
-        todo!()
-    }
-
-    /// The live session of `key` at `origin`: from the cache or from the store. `None` when unknown, ended, idle or over.
-    /// Errors only if neither the store nor a confirmation younger than 30 s can tell.
-    pub async fn find(
-        &self,
-        key: &SessionKey,
-        origin: &str,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Session>>, StoreError> {
-        let _ = (key, origin, now);
-        todo!()
-    }
-
-    /// For a thread's own cache: whether a session at hand may be used without asking again. False when it ended, is idle,
-    /// over, due for renewal, or not confirmed for 20 s: then call [`Sessions::find`]. Reads atomics only.
-    pub fn is_fresh(&self, session: &Session, now: Timestamp) -> bool {
-        let _ = (session, now);
-        todo!()
-    }
-
-    /// Notes a use; returns true at most once a minute for a session, and then the caller calls [`Sessions::write_seen`].
-    pub fn touch(&self, session: &Session, now: Timestamp) -> bool {
-        let _ = (session, now);
-        todo!()
-    }
-
-    /// Writes the last use to the store.
-    pub async fn write_seen(&self, session: &Session) -> Result<(), StoreError> {
-        let _ = session;
-        todo!()
-    }
-
-    /// The tokens kept for a session.
-    pub async fn tokens(&self, key: &SessionKey) -> Result<Tokens, StoreError> {
-        let _ = key;
-        todo!()
-    }
-
-    /// Replaces the tokens after a renewal and sets the next one.
-    pub async fn put_tokens(
-        &self,
-        session: &Session,
-        tokens: &Tokens,
-        renew_at: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        let _ = (session, tokens, renew_at);
-        todo!()
-    }
-
-    /// Ends sessions in the store, then in the cache, then their live streams. Returns how many there were.
-    /// An error means that nothing ended for sure: the caller answers 503.
-    pub async fn end(&self, which: Which<'_>, now: Timestamp) -> Result<usize, StoreError> {
-        let _ = (which, now);
-        todo!()
-    }
-
-    /// Loads the person anew into all live sessions of a user: after a change of attributes, roles or accounts.
-    pub async fn reload_person(&self, user: &UserId) -> Result<(), StoreError> {
-        let _ = user;
-        todo!()
-    }
-
-    /// Live sessions in the cache, for metrics.
-    pub fn cached(&self) -> usize {
-        todo!()
-    }
-
-    /// Forgets what is over, in cache and store; called every minute.
-    pub async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
-        let _ = now;
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

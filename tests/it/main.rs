@@ -1,4 +1,9 @@
 //! usher from the outside: the real binary, real sockets.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod attacks;
+mod layers;
 mod oidc;
+mod story;
+mod streams;
+mod support;
+mod two_idps;

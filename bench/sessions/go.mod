@@ -1,0 +1,3 @@
+module usher.example/sessions
+
+go 1.25

@@ -1,0 +1,39 @@
+# just --list
+
+# Unit and integration tests; they need Rust and a C compiler alone.
+test *ARGS:
+    cargo test --locked {{ARGS}}
+
+# Formatting, lints, and the build that goes into production.
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets --locked -- -D warnings
+    cargo check --locked --no-default-features
+
+# An IdP, an app and usher between them: http://localhost:4180
+demo *ARGS:
+    cargo run --locked -- demo {{ARGS}}
+
+# The attack cases; FILE replaces the built-in list.
+attacks FILE="":
+    {{ if FILE == "" { "" } else { "USHER_ATTACKS=" + FILE } }} cargo test --locked attacks -- --nocapture
+
+# Keycloak, oidc-provider, h2spec and Chromium: all, or those named (keycloak oidc-provider h2spec demo pages).
+interop *SUITES:
+    tests/interop/run {{SUITES}}
+
+# The pages in light and dark, on a desk and on a phone: target/interop/screenshots
+screenshots:
+    tests/interop/run demo pages
+
+# Side by side with nginx and pingora-proxy on one core; then 100,000 sessions.
+bench *ARGS:
+    bench/run {{ARGS}}
+
+# Licences, sources and banned crates (cargo install --locked cargo-deny).
+deny:
+    cargo deny check bans licenses sources
+
+# What runs before a change lands.
+ci:
+    bash .ci/run

@@ -1,0 +1,140 @@
+//! Who can be reached from here: hosts of the sites, upstreams, callbacks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::Lines;
+use crate::config::{App, Callback, Site, Upstream};
+use crate::outbound::Outbound;
+
+/// For a name to be found.
+const DNS_WITHIN: Duration = Duration::from_secs(5);
+/// For a callback to answer.
+const CALLBACK_WITHIN: Duration = Duration::from_secs(5);
+/// Bytes of a callback's answer to `OPTIONS`.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// Looks a name up; says how many addresses it has.
+pub(super) async fn dns(host: &str, port: u16) -> Result<usize, String> {
+    let host = host.trim_matches(['[', ']']);
+    match timeout(DNS_WITHIN, lookup_host((host, port))).await {
+        Err(_) => Err(format!("DNS gives no answer for {host} within 5 s")),
+        Ok(Err(error)) => Err(format!("{host} is not found in DNS: {error}")),
+        Ok(Ok(addresses)) => match addresses.count() {
+            0 => Err(format!("{host} has no address in DNS")),
+            number => Ok(number),
+        },
+    }
+}
+
+/// The hosts of a site. Split DNS is common, so an unknown name is a warning.
+pub(super) async fn site(site: &Site) -> Lines {
+    let mut lines = Lines::default();
+    let check = format!("host of {}", site.public_url.origin);
+    for host in &site.hosts {
+        match dns(host, 443).await {
+            Ok(_) => lines.fine(&check, format!("{host} is in DNS")),
+            Err(why) => lines.warn(&check, format!("{why} (from here)")),
+        }
+    }
+    lines
+}
+
+/// An app: its upstream and its callback.
+pub(super) async fn app(app: &App, outbound: &Outbound, within: Duration) -> Lines {
+    let mut lines = Lines::default();
+    let check = format!("upstream of {}", app.id);
+    match timeout(within, upstream(&app.upstream)).await {
+        Ok(Ok(what)) => lines.fine(&check, what),
+        Ok(Err(why)) => lines.fail(&check, why),
+        Err(_) => lines.fail(&check, format!("no connection within {within:?}")),
+    }
+    let callback = app.provisioning.as_ref().and_then(|p| p.callback.as_ref());
+    if let Some(callback) = callback {
+        self::callback(
+            &format!("callback of {}", app.id),
+            callback,
+            outbound,
+            &mut lines,
+        )
+        .await;
+    }
+    lines
+}
+
+async fn upstream(upstream: &Upstream) -> Result<String, String> {
+    match upstream {
+        Upstream::Unix(path) => {
+            let shown = path.display();
+            UnixStream::connect(path)
+                .await
+                .map(|_| format!("connected to {shown}"))
+                .map_err(|error| format!("no connection to {shown}: {error}"))
+        }
+        Upstream::Http { host, port } => {
+            tcp(host, *port).await?;
+            Ok(format!("connected to {host}:{port}"))
+        }
+        Upstream::Https { host, port } => {
+            let stream = tcp(host, *port).await?;
+            let name = ServerName::try_from(host.clone())
+                .map_err(|error| format!("{host} cannot be in a certificate: {error}"))?;
+            TlsConnector::from(Arc::new(public_roots()))
+                .connect(name, stream)
+                .await
+                .map(|_| format!("connected to {host}:{port}, its certificate is trusted"))
+                .map_err(|error| format!("no TLS with {host}:{port}: {error}"))
+        }
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
+    dns(host, port).await?;
+    TcpStream::connect((host, port))
+        .await
+        .map_err(|error| format!("no connection to {host}:{port}: {error}"))
+}
+
+fn public_roots() -> ClientConfig {
+    let roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// Asks a callback's URL with `OPTIONS`: a real event would make an account.
+async fn callback(check: &str, callback: &Callback, outbound: &Outbound, lines: &mut Lines) {
+    let url = &callback.url;
+    let request = Request::builder()
+        .method(Method::OPTIONS)
+        .uri(url.as_str())
+        .body(Bytes::new());
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return lines.fail(check, format!("{url}: {error}")),
+    };
+    match outbound.send(request, ANSWER_LIMIT, CALLBACK_WITHIN).await {
+        Err(error) => lines.fail(check, format!("{url}: {error}")),
+        Ok(answer) if answer.status == StatusCode::NOT_FOUND => lines.warn(
+            check,
+            format!("{url} answers 404 to OPTIONS: is the path right?"),
+        ),
+        Ok(answer) if answer.status.is_server_error() || answer.status.is_redirection() => {
+            lines.warn(check, format!("{url} answers {} to OPTIONS", answer.status))
+        }
+        Ok(answer) => lines.fine(
+            check,
+            format!("{url} is reached ({} to OPTIONS)", answer.status),
+        ),
+    }
+}

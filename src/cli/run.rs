@@ -1,0 +1,76 @@
+//! `usher run`: load the config, open the store, serve, reload, drain.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{fail, logs, reload, say_error};
+use crate::config;
+use crate::server::Server;
+use crate::usher::Usher;
+
+/// How often what is over is forgotten.
+const TEND_EVERY: Duration = Duration::from_secs(60);
+
+pub(super) async fn run(file: &Path, workers: Option<NonZeroUsize>) -> ExitCode {
+    let config = match config::load(file) {
+        Ok(config) => config,
+        Err(problems) => {
+            say_error(&problems.to_string());
+            return ExitCode::from(2);
+        }
+    };
+    logs::install("info");
+    let usher = match Usher::start(config, Timestamp::now()).await {
+        Ok(usher) => Arc::new(ArcSwap::from_pointee(usher)),
+        Err(error) => return fail(&error.to_string()),
+    };
+    let server = match Server::bind(Arc::clone(&usher), workers).await {
+        Ok(server) => server,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let stop = CancellationToken::new();
+    if let Err(error) = stop_on_signal(stop.clone()) {
+        return fail(&format!("signals cannot be heard: {error}"));
+    }
+    let tending = tokio::spawn(tend(Arc::clone(&usher)));
+    let reloading = tokio::spawn(reload::watch(file.to_owned(), usher));
+    server.serve(stop).await;
+    tending.abort();
+    reloading.abort();
+    tracing::info!("stopped");
+    ExitCode::SUCCESS
+}
+
+/// SIGTERM and SIGINT begin the drain.
+pub(super) fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("draining: no new connections, what is in flight is finished");
+        stop.cancel();
+    });
+    Ok(())
+}
+
+/// Once a minute: see [`Usher::tend`].
+pub(super) async fn tend(usher: Arc<ArcSwap<Usher>>) {
+    loop {
+        tokio::time::sleep(TEND_EVERY).await;
+        let usher = usher.load_full();
+        if let Err(error) = usher.tend(Timestamp::now()).await {
+            tracing::warn!(cause = %error, "tending failed");
+        }
+    }
+}

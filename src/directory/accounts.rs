@@ -1,0 +1,220 @@
+//! Persons with their accounts, and the events that the apps still have to answer.
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use super::{Directory, Event};
+use crate::identity::{Account, AccountState, AppId, Attributes, Person, Role, Subject, UserId};
+use crate::store::StoreError;
+
+/// `accounts.state` where the app has the account.
+const OPEN: &str = "open";
+/// `accounts.state` where the app refused it.
+const REFUSED: &str = "refused";
+
+impl Directory {
+    /// The person behind a subject, with the accounts in all apps. `None` also for a deactivated user.
+    pub async fn person(&self, subject: &Subject) -> Result<Option<Person>, StoreError> {
+        let work = async {
+            let mut on = self.store.pool.acquire().await?;
+            let row: Option<(String, String)> = sqlx::query_as(
+                "SELECT u.id, s.attributes FROM subjects s JOIN users u ON u.id = s.user_id \
+                 WHERE s.idp = $1 AND s.issuer = $2 AND s.value = $3 AND u.active = 1",
+            )
+            .bind(subject.idp.as_str())
+            .bind(&subject.issuer)
+            .bind(&subject.value)
+            .fetch_optional(&mut *on)
+            .await?;
+            let Some((user, attributes)) = row else {
+                return Ok(None);
+            };
+            let user = UserId::new(user);
+            let attributes: Attributes = serde_json::from_str(&attributes)?;
+            let accounts = read(&mut on, &user).await?;
+            Ok(Some(Person {
+                user,
+                subject: subject.clone(),
+                attributes,
+                accounts,
+            }))
+        };
+        self.store.within(work).await
+    }
+
+    /// The event for (user, app) that still waits for its answer.
+    pub async fn waiting_event(
+        &self,
+        user: &UserId,
+        app: &AppId,
+    ) -> Result<Option<Event>, StoreError> {
+        let work = async {
+            let row: Option<(String, String, String)> =
+                sqlx::query_as("SELECT id, body, told FROM events WHERE user_id = $1 AND app = $2")
+                    .bind(user.as_str())
+                    .bind(app.as_str())
+                    .fetch_optional(&self.store.pool)
+                    .await?;
+            Ok(row.map(|(id, body, told)| Event {
+                id,
+                user: user.clone(),
+                app: app.clone(),
+                body,
+                told,
+            }))
+        };
+        self.store.within(work).await
+    }
+
+    /// Stores an event before its first try. One waits for each user and app: where another is there already it stays, and
+    /// the caller goes on with what [`Directory::waiting_event`] gives.
+    pub async fn put_event(&self, event: &Event, now: Timestamp) -> Result<(), StoreError> {
+        let work = async {
+            sqlx::query(
+                "INSERT INTO events (id, user_id, app, body, told, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, app) DO NOTHING",
+            )
+            .bind(&event.id)
+            .bind(event.user.as_str())
+            .bind(event.app.as_str())
+            .bind(&event.body)
+            .bind(&event.told)
+            .bind(now.as_second())
+            .execute(self.store.writer())
+            .await?;
+            Ok(())
+        };
+        self.store.within(work).await
+    }
+
+    /// Writes the app's answer: the account as it is now, and the event as answered, in one transaction.
+    /// `event` is none where an account changes without one (no callback).
+    pub async fn put_account(
+        &self,
+        user: &UserId,
+        account: &Account,
+        event: Option<&Event>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let work = async {
+            let mut transaction = self.store.begin().await?;
+            write(&mut transaction, user, account, event, now).await?;
+            if let Some(event) = event {
+                sqlx::query("DELETE FROM events WHERE id = $1")
+                    .bind(&event.id)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            Ok(transaction.commit().await?)
+        };
+        self.store.within(work).await
+    }
+
+    /// The body of the event that the app answered last, with the old values that `previous` tells.
+    pub async fn told_body(
+        &self,
+        user: &UserId,
+        app: &AppId,
+    ) -> Result<Option<String>, StoreError> {
+        let work = async {
+            let body: Option<Option<String>> = sqlx::query_scalar(
+                "SELECT told_body FROM accounts WHERE user_id = $1 AND app = $2",
+            )
+            .bind(user.as_str())
+            .bind(app.as_str())
+            .fetch_optional(&self.store.pool)
+            .await?;
+            Ok(body.flatten())
+        };
+        self.store.within(work).await
+    }
+
+    /// Drops an event that the app answered with a final error, so that the next visit makes a new one.
+    pub async fn drop_event(&self, event: &Event) -> Result<(), StoreError> {
+        let work = async {
+            sqlx::query("DELETE FROM events WHERE id = $1")
+                .bind(&event.id)
+                .execute(self.store.writer())
+                .await?;
+            Ok(())
+        };
+        self.store.within(work).await
+    }
+}
+
+async fn write(
+    on: &mut SqliteConnection,
+    user: &UserId,
+    account: &Account,
+    event: Option<&Event>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (state, message, reason) = match &account.state {
+        AccountState::Open => (OPEN, None, None),
+        AccountState::Refused { message, reason } => (REFUSED, message.clone(), reason.clone()),
+    };
+    sqlx::query(
+        "INSERT INTO accounts (user_id, app, account, roles, state, message, reason, told, \
+         told_body, changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (user_id, app) DO UPDATE SET account = excluded.account, \
+         roles = excluded.roles, state = excluded.state, message = excluded.message, \
+         reason = excluded.reason, told = excluded.told, \
+         told_body = COALESCE(excluded.told_body, accounts.told_body), \
+         changed_at = excluded.changed_at",
+    )
+    .bind(user.as_str())
+    .bind(account.app.as_str())
+    .bind(&account.id)
+    .bind(serde_json::to_string(&account.roles)?)
+    .bind(state)
+    .bind(message)
+    .bind(reason)
+    .bind(&account.told)
+    .bind(event.map(|event| &event.body))
+    .bind(now.as_second())
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// A row of `accounts`: app, account, roles, state, message, reason, told.
+type Row = (
+    String,
+    Option<String>,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    String,
+);
+
+/// The accounts of a user in all apps.
+pub(super) async fn read(
+    on: &mut SqliteConnection,
+    user: &UserId,
+) -> Result<Vec<Account>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT app, account, roles, state, message, reason, told FROM accounts \
+         WHERE user_id = $1 ORDER BY app",
+    )
+    .bind(user.as_str())
+    .fetch_all(on)
+    .await?;
+    rows.into_iter()
+        .map(|(app, id, roles, state, message, reason, told)| {
+            let roles: Vec<Role> = serde_json::from_str(&roles)?;
+            let state = match state.as_str() {
+                OPEN => AccountState::Open,
+                REFUSED => AccountState::Refused { message, reason },
+                _ => return Err(StoreError("an account has an unknown state".to_owned())),
+            };
+            Ok(Account {
+                app: AppId::new(app),
+                id,
+                roles,
+                state,
+                told,
+            })
+        })
+        .collect()
+}

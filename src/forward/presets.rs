@@ -1,0 +1,192 @@
+//! Which headers each preset sends, what they carry, and how values are written for its apps.
+
+use crate::config::{HeaderSource, Preset};
+
+/// `X-Forwarded-*` and the signed JWT.
+const USHER: &[(&str, HeaderSource)] = &[
+    ("x-forwarded-user", HeaderSource::User),
+    ("x-forwarded-email", HeaderSource::Email),
+    ("x-forwarded-preferred-username", HeaderSource::Username),
+    ("x-forwarded-name", HeaderSource::Name),
+    ("x-forwarded-groups", HeaderSource::Groups),
+    ("x-forwarded-roles", HeaderSource::Roles),
+    ("x-forwarded-account", HeaderSource::Account),
+    ("x-usher-jwt", HeaderSource::Jwt),
+];
+
+/// What oauth2-proxy passes to an upstream, and what it answers to a forward-auth request: apps read either.
+const OAUTH2_PROXY: &[(&str, HeaderSource)] = &[
+    ("x-forwarded-user", HeaderSource::User),
+    ("x-forwarded-email", HeaderSource::Email),
+    ("x-forwarded-preferred-username", HeaderSource::Username),
+    ("x-forwarded-groups", HeaderSource::Groups),
+    ("x-auth-request-user", HeaderSource::User),
+    ("x-auth-request-email", HeaderSource::Email),
+    ("x-auth-request-preferred-username", HeaderSource::Username),
+    ("x-auth-request-groups", HeaderSource::Groups),
+];
+
+/// As Authelia and many apps know them.
+const REMOTE_USER: &[(&str, HeaderSource)] = &[
+    ("remote-user", HeaderSource::User),
+    ("remote-groups", HeaderSource::Groups),
+    ("remote-name", HeaderSource::Name),
+    ("remote-email", HeaderSource::Email),
+];
+
+/// `[auth.proxy]` with `headers = Name:X-WEBAUTH-NAME Email:X-WEBAUTH-EMAIL Role:X-WEBAUTH-ROLE Groups:X-WEBAUTH-GROUPS`.
+const GRAFANA: &[(&str, HeaderSource)] = &[
+    ("x-webauth-user", HeaderSource::User),
+    ("x-webauth-email", HeaderSource::Email),
+    ("x-webauth-name", HeaderSource::Name),
+    ("x-webauth-role", HeaderSource::Role),
+    ("x-webauth-groups", HeaderSource::Groups),
+];
+
+/// Every name that a fixed preset uses.
+pub(super) fn all_names() -> impl Iterator<Item = &'static str> {
+    [USHER, OAUTH2_PROXY, REMOTE_USER, GRAFANA]
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| *name)
+}
+
+/// The fixed fields of a preset; none for a custom map, which has its own.
+pub(super) fn fields(preset: &Preset) -> &'static [(&'static str, HeaderSource)] {
+    match preset {
+        Preset::Usher => USHER,
+        Preset::Oauth2Proxy => OAUTH2_PROXY,
+        Preset::RemoteUser => REMOTE_USER,
+        Preset::Grafana => GRAFANA,
+        Preset::Custom(_) => &[],
+    }
+}
+
+/// How a value is written in visible ASCII. Either way no two values have the same writing, so that nobody can take a name
+/// that looks like somebody else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// UTF-8, percent-encoded where it is not visible ASCII: read it with any URL decoder.
+    Percent,
+    /// Quoted-printable (RFC 2045 6.7), which Grafana decodes with `headers_encoded = true`.
+    QuotedPrintable,
+}
+
+impl Encoding {
+    /// The encoding that the apps of a preset expect.
+    pub(super) fn of(preset: &Preset) -> Self {
+        match preset {
+            Preset::Grafana => Self::QuotedPrintable,
+            Preset::Usher | Preset::Oauth2Proxy | Preset::RemoteUser | Preset::Custom(_) => {
+                Self::Percent
+            }
+        }
+    }
+
+    /// A value for a field of its own. Spaces at its ends are encoded, since a parser trims them.
+    pub(super) fn write(self, value: &str) -> String {
+        self.write_but(value, None)
+    }
+
+    /// Values with commas between them; a comma inside is encoded, and empty values are left out.
+    pub(super) fn write_list<'a>(self, values: impl Iterator<Item = &'a str>) -> String {
+        let mut out = String::new();
+        for value in values.filter(|value| !value.is_empty()) {
+            if !out.is_empty() {
+                out.push(',');
+            }
+            out.push_str(&self.write_but(value, Some(b',')));
+        }
+        out
+    }
+
+    fn write_but(self, value: &str, separator: Option<u8>) -> String {
+        let mark = match self {
+            Self::Percent => b'%',
+            Self::QuotedPrintable => b'=',
+        };
+        let last = value.len().saturating_sub(1);
+        let mut out = String::with_capacity(value.len());
+        for (at, byte) in value.bytes().enumerate() {
+            let plain = match byte {
+                b' ' => at != 0 && at != last,
+                _ => byte.is_ascii_graphic() && byte != mark && Some(byte) != separator,
+            };
+            if plain {
+                out.push(char::from(byte));
+            } else {
+                out.push(char::from(mark));
+                for digit in [byte >> 4, byte & 15] {
+                    out.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
+                }
+            }
+        }
+        out
+    }
+}
+
+/// A role as the preset's app spells it: Grafana knows `Viewer`, `Editor`, `Admin` and `None`, and only so.
+pub(super) fn role<'a>(preset: &Preset, role: &'a str) -> &'a str {
+    let known: &[&str] = match preset {
+        Preset::Grafana => &["Viewer", "Editor", "Admin", "None"],
+        Preset::Usher | Preset::Oauth2Proxy | Preset::RemoteUser | Preset::Custom(_) => &[],
+    };
+    known
+        .iter()
+        .find(|name| name.eq_ignore_ascii_case(role))
+        .copied()
+        .unwrap_or(role)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn separators_marks_and_everything_invisible_are_encoded() {
+        let percent = Encoding::Percent;
+        assert_eq!(percent.write("Ann, Example"), "Ann, Example");
+        assert_eq!(percent.write("Élise 100%"), "%C3%89lise 100%25");
+        assert_eq!(percent.write(" a\0b\u{7f}\r\n "), "%20a%00b%7F%0D%0A%20");
+        assert_eq!(
+            percent.write_list(["a,b", "", "50%", "ü"].into_iter()),
+            "a%2Cb,50%25,%C3%BC"
+        );
+        assert_eq!(Encoding::QuotedPrintable.write("Élise=1"), "=C3=89lise=3D1");
+        assert_eq!(
+            Encoding::QuotedPrintable.write_list(["a,b", "50%"].into_iter()),
+            "a=2Cb,50%"
+        );
+    }
+
+    #[test]
+    fn a_role_is_spelt_as_grafana_knows_it() {
+        assert_eq!(role(&Preset::Grafana, "editor"), "Editor");
+        assert_eq!(role(&Preset::Grafana, "other"), "other");
+        assert_eq!(role(&Preset::RemoteUser, "editor"), "editor");
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_is_visible_ascii_and_can_be_read_back(value in any::<String>()) {
+            let written = Encoding::Percent.write(&value);
+            prop_assert!(written.bytes().all(|byte| (0x20..=0x7e).contains(&byte)));
+            prop_assert_eq!(written.trim(), &written);
+            let read = percent_encoding::percent_decode_str(&written).decode_utf8_lossy();
+            prop_assert_eq!(read, value);
+        }
+
+        #[test]
+        fn a_list_can_be_read_back(values in prop::collection::vec("[^\0]{1,8}", 0..5)) {
+            let written = Encoding::Percent.write_list(values.iter().map(String::as_str));
+            let read: Vec<String> = written
+                .split(',')
+                .filter(|item| !item.is_empty())
+                .map(|item| percent_encoding::percent_decode_str(item).decode_utf8_lossy().into_owned())
+                .collect();
+            prop_assert_eq!(read, values);
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! The sessions themselves: made, found, kept fresh and ended.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::registry::{Registry, Settled, Ticket};
+use super::{NewSession, Session, SessionKey, Tokens, Which, rows};
+use crate::config::SessionsConfig;
+use crate::directory::Directory;
+use crate::identity::UserId;
+use crate::seal::SealRing;
+use crate::secret::Secret;
+use crate::store::{Store, StoreError};
+
+/// Sessions in the cache beyond which the unused ones are evicted.
+const CACHED: usize = 50_000;
+/// Seconds after which the store is asked again whether a session still lives.
+const CONFIRMED_FOR: i64 = 20;
+/// Seconds that a confirmation counts for while the store fails.
+const GRACE: i64 = 30;
+/// Seconds between two writes of the last use.
+const SEEN_EVERY: i64 = 60;
+/// Seconds without use after which a session leaves the cache (not the store).
+const UNUSED_FOR: i64 = 120;
+/// Reads of one load at most, while the person behind it keeps changing.
+const READS: usize = 8;
+/// What tokens are sealed for.
+const PURPOSE: &str = "tokens";
+
+/// All sessions; shared by all threads.
+pub struct Sessions {
+    store: Store,
+    directory: Directory,
+    seal: Arc<SealRing>,
+    config: SessionsConfig,
+    registry: Registry,
+    /// Last uses that wait to be written, and the turn of the one that writes them for all.
+    unwritten: Mutex<Vec<(SessionKey, i64)>>,
+    writing: tokio::sync::Mutex<()>,
+    /// When the store failed last, in Unix seconds.
+    failed_at: AtomicI64,
+}
+
+/// Tokens as they are sealed.
+#[derive(Serialize, Deserialize)]
+struct Plain {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<String>,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Sessions")
+            .field("cached", &self.cached())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sessions {
+    /// Over an open store.
+    pub fn new(
+        store: Store,
+        directory: Directory,
+        seal: Arc<SealRing>,
+        config: SessionsConfig,
+    ) -> Self {
+        Self {
+            store,
+            directory,
+            seal,
+            config,
+            registry: Registry::new(CACHED),
+            unwritten: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+            failed_at: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Makes a session and gives the cookie value (43 base64url characters of 256 random bits), which is kept nowhere.
+    pub async fn create(
+        &self,
+        new: NewSession,
+        now: Timestamp,
+    ) -> Result<(Secret, Arc<Session>), StoreError> {
+        let cookie = URL_SAFE_NO_PAD.encode(random::<32>()?);
+        let key = SessionKey::digest(cookie.as_bytes());
+        let lifetime =
+            SignedDuration::try_from(self.config.lifetime).unwrap_or(SignedDuration::MAX);
+        let sealed = self.seal_tokens(&new.tokens)?;
+        let session = Session {
+            key,
+            sid: format!(
+                "ses_{}",
+                uuid::Builder::from_random_bytes(random::<16>()?)
+                    .into_uuid()
+                    .simple()
+            ),
+            origin: new.origin,
+            authenticated_at: new.authenticated_at,
+            acr: new.acr,
+            expires_at: now.saturating_add(lifetime).unwrap_or(Timestamp::MAX),
+            created_at: now,
+            idp_session: new.idp_session,
+            seen_at: AtomicI64::new(now.as_second()),
+            confirmed_at: AtomicI64::new(now.as_second()),
+            renew_at: AtomicI64::new(seconds(new.renew_at)),
+            person: ArcSwap::from_pointee(new.person),
+            ended: CancellationToken::new(),
+        };
+        // Taken before the store knows it: an end that comes right after the write is not missed.
+        let ticket = self.registry.ticket(key);
+        rows::insert(&self.store, &session, &sealed).await?;
+        match ticket.settle(|| session, |_| ()) {
+            Settled::Live(session) => Ok((Secret::new(cookie), session)),
+            // It ended, or its person changed, before it began: the first request reads it anew.
+            Settled::Ended => Err(StoreError("the session ended at once".to_owned())),
+            Settled::Changed => self.load(&key, None, &ticket, now).await?.map_or_else(
+                || Err(StoreError("the session ended at once".to_owned())),
+                |session| Ok((Secret::new(cookie), session)),
+            ),
+        }
+    }
+
+    /// The live session of `key` at `origin`: from the cache or from the store. `None` when unknown, ended, idle or over.
+    /// Errors only if neither the store nor a confirmation younger than 30 s can tell.
+    pub async fn find(
+        &self,
+        key: &SessionKey,
+        origin: &str,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let known = self.registry.live(key);
+        let found = match known {
+            Some(session) if self.is_good_enough(&session, now) => Some(session),
+            known => {
+                let ticket = self.registry.ticket(*key);
+                self.load(key, known, &ticket, now).await?
+            }
+        };
+        Ok(found.filter(|session| session.origin == origin && self.is_alive(session, now)))
+    }
+
+    /// Confirmed lately, or within the grace while the store failed a moment ago (so that not every request waits for it).
+    fn is_good_enough(&self, session: &Session, now: Timestamp) -> bool {
+        let age = now.as_second() - session.confirmed_at.load(Ordering::Relaxed);
+        let failed = now.as_second() - self.failed_at.load(Ordering::Relaxed).max(0);
+        age < CONFIRMED_FOR || (age < GRACE && failed < 1)
+    }
+
+    /// Neither ended, nor over, nor idle.
+    fn is_alive(&self, session: &Session, now: Timestamp) -> bool {
+        let idle_for = i64::try_from(self.config.idle_for.as_secs()).unwrap_or(i64::MAX);
+        let seen_at = session.seen_at.load(Ordering::Relaxed);
+        !session.ended.is_cancelled()
+            && now < session.expires_at
+            && now.as_second() < seen_at.saturating_add(idle_for)
+    }
+
+    /// Reads a session, one caller at a time for each key; the others share what it found.
+    async fn load(
+        &self,
+        key: &SessionKey,
+        known: Option<Arc<Session>>,
+        ticket: &Ticket<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let mut failed = ticket.load().failed.lock().await;
+        let known = known.or_else(|| self.registry.live(key));
+        if let Some(error) = &*failed {
+            return within_grace(known, error.clone(), now);
+        }
+        if let Some(session) = &known
+            && now.as_second() - session.confirmed_at.load(Ordering::Relaxed) < CONFIRMED_FOR
+        {
+            return Ok(known);
+        }
+        match self.read(key, ticket, now).await {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                self.failed_at.store(now.as_second(), Ordering::Relaxed);
+                *failed = Some(error.clone());
+                ticket.retire();
+                within_grace(known, error, now)
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        key: &SessionKey,
+        ticket: &Ticket<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        for _ in 0..READS {
+            ticket.begin();
+            let Some(row) = rows::read(&self.store, &self.directory, key).await? else {
+                self.registry.end(key);
+                return Ok(None);
+            };
+            let person = row.person.clone();
+            let refresh = |session: &Session| {
+                session
+                    .confirmed_at
+                    .fetch_max(now.as_second(), Ordering::Relaxed);
+                if **session.person.load() != person {
+                    session.person.store(Arc::new(person));
+                }
+            };
+            match ticket.settle(|| row.into_session(*key, now), refresh) {
+                Settled::Live(session) => return Ok(Some(session)),
+                Settled::Ended => return Ok(None),
+                Settled::Changed => {}
+            }
+        }
+        Err(StoreError("the session keeps changing".to_owned()))
+    }
+
+    /// For a thread's own cache: whether a session at hand may be used without asking again. False when it ended, is idle,
+    /// over, due for renewal, or not confirmed for 20 s: then call [`Sessions::find`]. Reads atomics only.
+    pub fn is_fresh(&self, session: &Session, now: Timestamp) -> bool {
+        self.is_alive(session, now)
+            && now.as_second() < session.renew_at.load(Ordering::Relaxed)
+            && now.as_second() - session.confirmed_at.load(Ordering::Relaxed) < CONFIRMED_FOR
+    }
+
+    /// Notes a use; returns true at most once a minute for a session, and then the caller calls [`Sessions::write_seen`].
+    pub fn touch(&self, session: &Session, now: Timestamp) -> bool {
+        let now = now.as_second();
+        let seen = session.seen_at.load(Ordering::Relaxed);
+        now - seen >= SEEN_EVERY
+            && session
+                .seen_at
+                .compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Writes the last use to the store, together with those of other sessions that wait at the same time.
+    pub async fn write_seen(&self, session: &Session) -> Result<(), StoreError> {
+        let seen = (session.key, session.seen_at.load(Ordering::Relaxed));
+        self.unwritten().push(seen);
+        self.write_all_seen().await
+    }
+
+    async fn write_all_seen(&self) -> Result<(), StoreError> {
+        let _turn = self.writing.lock().await;
+        let seen = std::mem::take(&mut *self.unwritten());
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let written = rows::put_seen(&self.store, &seen).await;
+        if written.is_err() {
+            // Kept for the next turn, unless the store is away for so long that they pile up.
+            let mut unwritten = self.unwritten();
+            if unwritten.len() + seen.len() <= 2 * CACHED {
+                unwritten.extend(seen);
+            }
+        }
+        written
+    }
+
+    fn unwritten(&self) -> std::sync::MutexGuard<'_, Vec<(SessionKey, i64)>> {
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tokens kept for a session; none for an unknown one, and none where the key that sealed them is gone.
+    pub async fn tokens(&self, key: &SessionKey) -> Result<Tokens, StoreError> {
+        let Some(sealed) = rows::tokens(&self.store, key).await? else {
+            return Ok(Tokens::default());
+        };
+        if sealed.is_empty() {
+            return Ok(Tokens::default());
+        }
+        let Ok(plain) = self.seal.open(PURPOSE, &sealed) else {
+            tracing::warn!("the tokens of a session were sealed by a key that is gone");
+            return Ok(Tokens::default());
+        };
+        let plain: Plain = serde_json::from_slice(&plain)?;
+        Ok(Tokens {
+            id_token: plain.id_token.map(Secret::new),
+            refresh_token: plain.refresh_token.map(Secret::new),
+            access_token: plain.access_token.map(Secret::new),
+        })
+    }
+
+    fn seal_tokens(&self, tokens: &Tokens) -> Result<String, StoreError> {
+        let text = |secret: &Option<Secret>| secret.as_ref().map(|one| one.expose().to_owned());
+        let plain = Plain {
+            id_token: text(&tokens.id_token),
+            refresh_token: text(&tokens.refresh_token),
+            access_token: text(&tokens.access_token),
+        };
+        if plain.id_token.is_none() && plain.refresh_token.is_none() && plain.access_token.is_none()
+        {
+            return Ok(String::new());
+        }
+        self.seal
+            .seal(PURPOSE, &serde_json::to_vec(&plain)?)
+            .map_err(|error| StoreError(error.to_string()))
+    }
+
+    /// Replaces the tokens after a renewal and sets the next one.
+    pub async fn put_tokens(
+        &self,
+        session: &Session,
+        tokens: &Tokens,
+        renew_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let sealed = self.seal_tokens(tokens)?;
+        let renew_at = seconds(renew_at);
+        rows::put_tokens(&self.store, &session.key, &sealed, renew_at).await?;
+        session.renew_at.store(renew_at, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Ends sessions in the store, then in the cache, then their live streams. Returns how many there were.
+    /// An error means that nothing ended for sure: the caller answers 503.
+    pub async fn end(&self, which: Which<'_>, now: Timestamp) -> Result<usize, StoreError> {
+        let _ = now;
+        let mut keys = rows::delete(&self.store, &which).await?;
+        let stored = keys.len();
+        // What another process deleted may still be here.
+        match which {
+            Which::One(key) => keys.push(*key),
+            Which::User(user) => keys.extend(self.of_user(user).iter().map(|one| one.key)),
+        }
+        let cached = keys.iter().filter(|key| self.registry.end(key)).count();
+        Ok(stored.max(cached))
+    }
+
+    fn of_user(&self, user: &UserId) -> Vec<Arc<Session>> {
+        self.registry
+            .pick(|session| session.person.load().user == *user)
+    }
+
+    /// Loads the person anew into all live sessions of a user: after a change of attributes, roles or accounts.
+    pub async fn reload_person(&self, user: &UserId) -> Result<(), StoreError> {
+        self.registry.change_loads();
+        for session in self.of_user(user) {
+            let ticket = self.registry.ticket(session.key);
+            // The same turn as a load: what is older cannot be stored after what is newer.
+            let _turn = ticket.load().failed.lock().await;
+            let subject = session.person.load().subject.clone();
+            if let Some(person) = self.directory.person(&subject).await? {
+                session.person.store(Arc::new(person));
+            }
+        }
+        Ok(())
+    }
+
+    /// Live sessions in the cache, for metrics.
+    pub fn cached(&self) -> usize {
+        self.registry.len()
+    }
+
+    /// Forgets what is over, in cache and store; called every minute. Streams of sessions that are over end here.
+    pub async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
+        for session in self.registry.pick(|session| !self.is_alive(session, now)) {
+            self.registry.end(&session.key);
+        }
+        self.registry.forget_unused(now.as_second() - UNUSED_FOR);
+        // The store knows of the last use a little later than the cache does.
+        self.write_all_seen().await?;
+        let idle_for = i64::try_from(self.config.idle_for.as_secs()).unwrap_or(i64::MAX);
+        let idle_since = now.as_second().saturating_sub(idle_for) - 2 * SEEN_EVERY;
+        rows::sweep(&self.store, now.as_second(), idle_since).await
+    }
+}
+
+/// What a failing store leaves: a session confirmed less than 30 s ago goes on.
+fn within_grace(
+    known: Option<Arc<Session>>,
+    error: StoreError,
+    now: Timestamp,
+) -> Result<Option<Arc<Session>>, StoreError> {
+    known
+        .filter(|session| now.as_second() - session.confirmed_at.load(Ordering::Relaxed) < GRACE)
+        .map_or(Err(error), |session| Ok(Some(session)))
+}
+
+fn seconds(time: Option<Timestamp>) -> i64 {
+    time.map_or(i64::MAX, |time| time.as_second())
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StoreError("no random numbers".to_owned()))?;
+    Ok(bytes)
+}

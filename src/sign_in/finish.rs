@@ -1,0 +1,309 @@
+//! The second half: the answer is verified, the user found or made, the session begun.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::cookies::{self, BrowserCookies};
+use super::pending::{PendingLogin, VALID_FOR};
+use super::{SignIn, looping, oidc_refusal, store_refusal};
+use crate::config::{self, IdpProtocol, Site};
+use crate::directory::{AdmitError, JoinRule};
+use crate::identity::{Attributes, Person};
+use crate::idp::oidc::AuthorizationResponse;
+use crate::idp::{Idp, VerifiedLogin};
+use crate::metrics::Metrics;
+use crate::provision::Occasion;
+use crate::refusal::{Reason, Refusal};
+use crate::revoke;
+use crate::session::{NewSession, SessionKey, Which};
+
+/// An answer that arrived at the redirect URI of an IdP.
+#[derive(Debug)]
+pub struct Callback<'a> {
+    /// The site that it arrived at.
+    pub site: &'a Site,
+    /// Id of the IdP as it stands in the URL.
+    pub idp: &'a str,
+    /// The parameters.
+    pub response: AuthorizationResponse,
+    /// The browser's cookies.
+    pub browser: &'a BrowserCookies,
+}
+
+/// How a callback ends for the browser.
+#[derive(Debug)]
+pub struct Finished {
+    /// `Set-Cookie` lines: the new session, and what is over.
+    pub cookies: Vec<String>,
+    /// Where to go; or why the app does not let this person in although the session stands.
+    pub outcome: Result<String, Refusal>,
+}
+
+impl SignIn {
+    /// Finishes a sign-in.
+    ///
+    /// # Errors
+    /// Every refusal that leaves no new session; those of one app come in [`Finished::outcome`].
+    pub async fn finish(
+        &self,
+        callback: Callback<'_>,
+        now: Timestamp,
+    ) -> Result<Finished, Refusal> {
+        let idp = self.idp(callback.idp)?;
+        let outcome = self.finish_at(idp, &callback, now).await;
+        let code = match &outcome {
+            Ok(Finished { outcome: Ok(_), .. }) => "ok",
+            Ok(Finished {
+                outcome: Err(refusal),
+                ..
+            })
+            | Err(refusal) => refusal.reason.code(),
+        };
+        Metrics::count(&self.metrics.sign_ins, idp.config().id.as_str(), code);
+        outcome
+    }
+
+    async fn finish_at(
+        &self,
+        idp: &Idp,
+        callback: &Callback<'_>,
+        now: Timestamp,
+    ) -> Result<Finished, Refusal> {
+        let Callback {
+            site,
+            response,
+            browser,
+            ..
+        } = callback;
+        let state = response.state.as_deref().unwrap_or_default();
+        let found =
+            PendingLogin::of_answer(state, &idp.config().id, site, &self.seal, browser, now);
+        let Some((pending, state_cookie)) = found else {
+            return self
+                .go_on_or_refuse(
+                    callback,
+                    None,
+                    "no sign-in of this browser has that state",
+                    now,
+                )
+                .await;
+        };
+        let Idp::Oidc(oidc) = idp;
+        let redirect_uri = self.redirect_uri(site, &idp.config().id)?;
+        let until = now + SignedDuration::from_secs(2 * VALID_FOR);
+        // A refusal by the IdP has no code to spend: a second try with the same state may still follow.
+        if response.error.is_none()
+            && !self
+                .claims
+                .claim("sign-in", &pending.claim_id(), until)
+                .await
+                .map_err(|error| store_refusal(&error))?
+        {
+            return self
+                .go_on_or_refuse(callback, Some(&pending), "that state was used before", now)
+                .await;
+        }
+        let token = oidc
+            .redeem(response, &pending.secrets, &redirect_uri, now)
+            .await
+            .map_err(|error| oidc_refusal(&error))?;
+        let login = VerifiedLogin::from(token);
+        check_email(idp.config(), login.attributes())?;
+        let join = join_rule(&self.config, idp.config());
+        let person = self
+            .directory
+            .admit(login.subject(), login.attributes(), join.as_ref(), now)
+            .await
+            .map_err(admit_refusal)?;
+        let mut cookies = self
+            .begin_session(idp, site, browser, &login, person.clone(), now)
+            .await?;
+        cookies.push(cookies::delete(site, &state_cookie));
+        tracing::info!(event = "signed_in", idp = %idp.config().id, user = %person.user, "signed in");
+        let outcome = self
+            .account_for(site, &pending, &person, now)
+            .await
+            .map(|()| pending.return_to.clone());
+        Ok(Finished { cookies, outcome })
+    }
+
+    /// A callback that cannot be used goes on where the browser has a live session (another tab was first).
+    async fn go_on_or_refuse(
+        &self,
+        callback: &Callback<'_>,
+        pending: Option<&PendingLogin>,
+        cause: &str,
+        now: Timestamp,
+    ) -> Result<Finished, Refusal> {
+        let refusal = Refusal::new(Reason::StateInvalid, cause);
+        let Some(key) = session_key(callback.site, callback.browser) else {
+            return Err(refusal);
+        };
+        match self
+            .sessions
+            .find(&key, &callback.site.public_url.origin, now)
+            .await
+        {
+            Ok(Some(_)) => {
+                let location = pending
+                    .map_or("/", |pending| pending.return_to.as_str())
+                    .to_owned();
+                Ok(Finished {
+                    cookies: Vec::new(),
+                    outcome: Ok(location),
+                })
+            }
+            Ok(None) => Err(refusal),
+            Err(error) => Err(store_refusal(&error)),
+        }
+    }
+
+    /// A new id at each sign-in; the session that this browser had before is over.
+    async fn begin_session(
+        &self,
+        idp: &Idp,
+        site: &Site,
+        browser: &BrowserCookies,
+        login: &VerifiedLogin,
+        person: Person,
+        now: Timestamp,
+    ) -> Result<Vec<String>, Refusal> {
+        for (_, value) in browser
+            .starting_with(&site.cookie_name)
+            .filter(|(name, _)| *name == site.cookie_name)
+        {
+            if let Some(key) = SessionKey::of_cookie(value.as_bytes()) {
+                revoke::revoke(&self.sessions, Which::One(&key), revoke::Why::Replaced, now)
+                    .await
+                    .map_err(|error| store_refusal(&error))?;
+            }
+        }
+        let user = person.user.clone();
+        let new = NewSession {
+            person,
+            origin: site.public_url.origin.clone(),
+            authenticated_at: login.authenticated_at(),
+            acr: login.acr().map(str::to_owned),
+            idp_session: login.idp_session().map(str::to_owned),
+            tokens: login.tokens().clone(),
+            renew_at: renew_at(idp.config(), now),
+        };
+        let (cookie, _) = self
+            .sessions
+            .create(new, now)
+            .await
+            .map_err(|error| store_refusal(&error))?;
+        self.sessions
+            .reload_person(&user)
+            .await
+            .map_err(|error| store_refusal(&error))?;
+        let mut lines = vec![cookies::set(
+            site,
+            &site.cookie_name,
+            cookie.expose(),
+            None,
+            false,
+        )];
+        lines.extend(looping::count(site, &self.seal, browser, now));
+        Ok(lines)
+    }
+
+    /// The account in the app that the sign-in returns to; other apps are asked at the first visit.
+    async fn account_for(
+        &self,
+        site: &Site,
+        pending: &PendingLogin,
+        person: &Person,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let return_to = super::ReturnTo::judge(Some(&pending.return_to), site, &self.config);
+        let Some(path) = return_to.path_in(site) else {
+            return Ok(());
+        };
+        let Some(app) = site.app(&path) else {
+            return Ok(());
+        };
+        let ensured = self
+            .provisioner
+            .ensure(app, person, Occasion::SignIn, now)
+            .await;
+        self.sessions
+            .reload_person(&person.user)
+            .await
+            .map_err(|error| store_refusal(&error))?;
+        ensured
+    }
+}
+
+/// The key of the one session cookie that a browser sent to a site.
+pub(super) fn session_key(site: &Site, browser: &BrowserCookies) -> Option<SessionKey> {
+    SessionKey::of_cookie(browser.one(&site.cookie_name)?.as_bytes())
+}
+
+/// When the attributes of a session are due to be renewed.
+pub(super) fn renew_at(idp: &config::Idp, now: Timestamp) -> Option<Timestamp> {
+    let every = match &idp.protocol {
+        IdpProtocol::Oidc(oidc) => oidc.refresh_every?,
+    };
+    now.checked_add(every).ok()
+}
+
+/// An address that the IdP calls unverified, or of a domain that is not its own, lets nobody in.
+pub(super) fn check_email(idp: &config::Idp, attributes: &Attributes) -> Result<(), Refusal> {
+    let allow_unverified = match &idp.protocol {
+        IdpProtocol::Oidc(oidc) => oidc.allow_unverified_email,
+    };
+    if attributes.email_verified == Some(false) && !allow_unverified {
+        return Err(Refusal::new(
+            Reason::EmailNotVerified,
+            "the IdP says email_verified: false",
+        ));
+    }
+    let Some(email) = &attributes.email else {
+        return Ok(());
+    };
+    if idp.email_domains.is_empty()
+        || domain_of(email).is_some_and(|domain| idp.email_domains.contains(&domain))
+    {
+        return Ok(());
+    }
+    let cause = format!(
+        "the IdP {} may assert only the domains {:?}",
+        idp.id, idp.email_domains
+    );
+    Err(Refusal::new(Reason::EmailDomain, cause))
+}
+
+/// The lower-case domain of an e-mail address.
+pub(crate) fn domain_of(email: &str) -> Option<String> {
+    let (_, domain) = email.rsplit_once('@')?;
+    (!domain.is_empty()).then(|| domain.to_lowercase())
+}
+
+/// `same_users_as` in both directions: the IdPs that count as one population, within the domains that both may assert.
+pub(super) fn join_rule(config: &config::Config, idp: &config::Idp) -> Option<JoinRule> {
+    let linked = |other: &&std::sync::Arc<config::Idp>| {
+        other.id != idp.id
+            && (idp.same_users_as.as_ref() == Some(&other.id)
+                || other.same_users_as.as_ref() == Some(&idp.id))
+    };
+    let with: Vec<_> = config.idps.iter().filter(linked).collect();
+    let domains = with
+        .iter()
+        .flat_map(|other| &other.email_domains)
+        .filter(|domain| idp.email_domains.contains(domain))
+        .cloned()
+        .collect();
+    (!with.is_empty()).then(|| JoinRule {
+        with: with.iter().map(|other| other.id.clone()).collect(),
+        domains,
+    })
+}
+
+pub(super) fn admit_refusal(error: AdmitError) -> Refusal {
+    let reason = match &error {
+        AdmitError::Store(_) => Reason::StoreDown,
+        AdmitError::EmailTaken(_) | AdmitError::UsernameTaken(_) => Reason::IdentityConflict,
+        AdmitError::Deactivated(_) => Reason::Deactivated,
+    };
+    Refusal::new(reason, error.to_string())
+}
