@@ -137,7 +137,8 @@ impl Builder<'_, '_> {
                 Event::MappingStart(_, anchor, _) => Start::Map(anchor),
                 Event::Alias(anchor) => Start::Alias(anchor),
                 Event::SequenceEnd | Event::MappingEnd | Event::StreamEnd => Start::End,
-                // Stream and document marks, comments: no part of the tree.
+                // Comments and marks are no part of the tree; the enum is not exhaustive.
+                #[allow(clippy::wildcard_enum_match_arm)]
                 _ => continue,
             };
             return Ok((start, place(&span)));

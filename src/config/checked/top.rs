@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use url::Url;
 
 use super::secrets::{self, Context};
 use crate::config::raw::{
