@@ -7,6 +7,7 @@ mod serve;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -170,6 +171,20 @@ impl Demo {
             config_yaml,
         })
     }
+}
+
+/// A client for plain HTTP on loopback that follows no redirect. reqwest asks for a TLS provider all the same, and
+/// panics where `main` has installed none.
+fn loopback_client(timeout: Duration) -> Result<reqwest::Client, String> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err("no rustls provider is installed".to_owned());
+    }
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(timeout)
+        .no_proxy()
+        .build()
+        .map_err(|why| why.to_string())
 }
 
 async fn free_port(wanted: u16) -> io::Result<u16> {

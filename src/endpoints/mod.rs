@@ -57,9 +57,19 @@ pub async fn answer(
         parts: &parts,
         body: &body,
     };
-    match route(&call).await {
+    let response = match route(&call).await {
         Ok(response) => response,
         Err(refusal) => call.refuse(&refusal),
+    };
+    fitting(&parts, response)
+}
+
+/// A HEAD gets the same fields and no body.
+fn fitting(request: &Parts, response: Response<String>) -> Response<String> {
+    if request.method == Method::HEAD {
+        pages::for_head(response)
+    } else {
+        response
     }
 }
 
@@ -141,25 +151,17 @@ pub fn needs_sign_in(
     asked: &Asked<'_>,
 ) -> Response<String> {
     let form = form_of(request);
-    let own_host = asked.site.public_url.origin == app.public_url.origin;
-    let target = request
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    let return_to = if own_host { target } else { "/" };
-    match form {
-        Form::Page => pages::redirect(
-            &sign_in_url(usher, &app.public_url.origin, return_to),
-            false,
-        ),
+    let url = sign_in_url(usher, &app.public_url.origin, return_target(request, form));
+    let response = match form {
+        Form::Page => pages::redirect(&url, false),
         Form::Json => {
             let refusal = Refusal::new(Reason::SignInRequired, "no session");
-            let url = sign_in_url(usher, &app.public_url.origin, "/");
             with_context(usher, asked, |context| {
                 pages::refusal(&refusal, form, context, Some(&url))
             })
         }
-    }
+    };
+    fitting(request, response)
 }
 
 /// What a request to an app gets that is refused: a page for a navigation, else JSON.
@@ -170,10 +172,24 @@ pub fn refused(
     asked: &Asked<'_>,
 ) -> Response<String> {
     log(refusal, asked, request.uri.path());
-    let url = sign_in_url(usher, &asked.site.public_url.origin, "/");
-    with_context(usher, asked, |context| {
-        pages::refusal(refusal, form_of(request), context, Some(&url))
-    })
+    let form = form_of(request);
+    let origin = &asked.site.public_url.origin;
+    let url = sign_in_url(usher, origin, return_target(request, form));
+    let response = with_context(usher, asked, |context| {
+        pages::refusal(refusal, form, context, Some(&url))
+    });
+    fitting(request, response)
+}
+
+/// Only a navigation says where to come back to: a script's address is no page.
+fn return_target(request: &Parts, form: Form) -> &str {
+    match form {
+        Form::Page => request
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str()),
+        Form::Json => "/",
+    }
 }
 
 fn with_context(

@@ -67,7 +67,7 @@ impl Firewall {
     /// than the rules decided on.
     pub fn new(app: &App) -> Self {
         let mut folded: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
-        folded.extend(presets::all_names().map(|name| fold(name)));
+        folded.extend(presets::all_names().map(fold));
         if let Preset::Custom(map) = &app.headers.preset {
             folded.extend(map.iter().map(|(name, _)| fold(name.as_str())));
         }

@@ -1,8 +1,16 @@
 //! Pages and JSON that usher itself answers with: no JavaScript needed, strict CSP, `no-store`.
 
-use http::Response;
+mod answer;
+mod refusal;
 
-use crate::refusal::Refusal;
+use askama::Template;
+use http::header::{ACCEPT, HeaderMap};
+use http::{Method, Response, StatusCode};
+
+pub use answer::{for_head, json, redirect};
+pub use refusal::refusal;
+
+use answer::{href, page};
 
 /// How the asker wants to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +23,19 @@ pub enum Form {
 
 /// Whether a request is a navigation (design: public endpoints): GET or HEAD with `Sec-Fetch-Mode: navigate`, or without that header and with `Accept`
 /// containing `text/html`; never with `X-Requested-With`.
-pub fn form_of(method: &http::Method, headers: &http::HeaderMap) -> Form {
-    let _ = (method, headers);
-    todo!()
+pub fn form_of(method: &Method, headers: &HeaderMap) -> Form {
+    let safe = method == Method::GET || method == Method::HEAD;
+    if !safe || headers.contains_key("x-requested-with") {
+        return Form::Json;
+    }
+    let navigates = match headers.get("sec-fetch-mode") {
+        Some(mode) => mode.as_bytes() == b"navigate",
+        None => headers.get_all(ACCEPT).iter().any(|accept| {
+            let accept = accept.as_bytes().to_ascii_lowercase();
+            memchr::memmem::find(&accept, b"text/html").is_some()
+        }),
+    };
+    if navigates { Form::Page } else { Form::Json }
 }
 
 /// What a page needs to know about where it stands.
@@ -42,16 +60,35 @@ pub struct IdpChoice {
     pub href: String,
 }
 
-/// A refusal as a page or JSON. `sign_in_url` (absolute) is given where signing in (again) may help; `retry_url` where trying again may.
-/// A HEAD gets no body. JSON: `{"error","message","request_id","sign_in_url"?}`.
-pub fn refusal(
-    refusal: &Refusal,
-    form: Form,
-    context: &PageContext<'_>,
-    sign_in_url: Option<&str>,
-) -> Response<String> {
-    let _ = (refusal, form, context, sign_in_url);
-    todo!()
+/// What stands around every page.
+struct Frame<'a> {
+    site: &'a str,
+    style: &'static str,
+}
+
+impl<'a> Frame<'a> {
+    fn of(context: &PageContext<'a>) -> Self {
+        Self {
+            site: context.site,
+            style: answer::STYLE,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignIn<'a> {
+    frame: Frame<'a>,
+    buttons: Vec<Button<'a>>,
+    email_field: bool,
+    action: String,
+    return_to: &'a str,
+}
+
+struct Button<'a> {
+    initial: String,
+    label: &'a str,
+    href: &'a str,
 }
 
 /// The sign-in page: a button for each IdP, an e-mail field (where an IdP has domains) that posts (GET) `email` and `return_to` to `/_usher/sign-in`.
@@ -61,30 +98,61 @@ pub fn sign_in(
     return_to: &str,
     context: &PageContext<'_>,
 ) -> Response<String> {
-    let _ = (choices, email_field, return_to, context);
-    todo!()
+    let buttons = choices.iter().map(|choice| Button {
+        initial: choice
+            .label
+            .chars()
+            .take(1)
+            .flat_map(char::to_uppercase)
+            .collect(),
+        label: &choice.label,
+        href: href(&choice.href),
+    });
+    let template = SignIn {
+        frame: Frame::of(context),
+        buttons: buttons.collect(),
+        email_field,
+        action: format!("{}/sign-in", context.prefix),
+        return_to,
+    };
+    page(StatusCode::OK, &template, context)
+}
+
+#[derive(Template)]
+#[template(path = "confirm_sign_out.html")]
+struct ConfirmSignOut<'a> {
+    frame: Frame<'a>,
+    action: String,
+    return_to: &'a str,
+    stay: &'a str,
 }
 
 /// Asks before a cross-site sign-out: a form that posts to `/_usher/sign-out` with `return_to`.
 pub fn confirm_sign_out(return_to: &str, context: &PageContext<'_>) -> Response<String> {
-    let _ = (return_to, context);
-    todo!()
+    let template = ConfirmSignOut {
+        frame: Frame::of(context),
+        action: format!("{}/sign-out", context.prefix),
+        return_to,
+        stay: href(return_to),
+    };
+    page(StatusCode::OK, &template, context)
+}
+
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+struct SignedOut<'a> {
+    frame: Frame<'a>,
+    again: &'a str,
 }
 
 /// "You are signed out", with a link to `return_to`.
 pub fn signed_out(return_to: &str, context: &PageContext<'_>) -> Response<String> {
-    let _ = (return_to, context);
-    todo!()
+    let template = SignedOut {
+        frame: Frame::of(context),
+        again: href(return_to),
+    };
+    page(StatusCode::OK, &template, context)
 }
 
-/// A redirect (302 for GET and HEAD, 303 after a POST) with `no-store` and no body.
-pub fn redirect(location: &str, after_post: bool) -> Response<String> {
-    let _ = (location, after_post);
-    todo!()
-}
-
-/// JSON with `no-store`.
-pub fn json(status: http::StatusCode, value: &serde_json::Value) -> Response<String> {
-    let _ = (status, value);
-    todo!()
-}
+#[cfg(test)]
+mod tests;

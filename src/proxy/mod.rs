@@ -1,1 +1,30 @@
-//! The data plane: accept, decide, forward, tunnel.
+//! The data plane: accept, decide, forward, tunnel. One thread for each core, each with its own sessions, connections
+//! and log; nothing shared is written on the way of a request.
+
+mod access_log;
+mod admit;
+mod answer;
+mod body;
+mod cache;
+mod connect;
+mod connection;
+mod exchange;
+mod forward;
+mod guard;
+mod live;
+mod pool;
+mod request_id;
+mod route;
+mod service;
+mod sniff;
+mod state;
+mod stats;
+mod timer;
+mod tunnel;
+mod worker;
+
+pub(crate) use access_log::LogWriter;
+pub(crate) use connect::Connector;
+pub(crate) use connection::serve_connection;
+pub(crate) use stats::{Totals, WorkerStats};
+pub(crate) use worker::Worker;

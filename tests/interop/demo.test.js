@@ -52,10 +52,13 @@ describe('usher demo in Chromium', () => {
     await page.goto(`${ORIGIN}/`);
     await picture(page, 'demo-1-idp');
     await choose(page, 'Alice');
+    await page.waitForFunction(() => /\d/.test(document.getElementById('clock').textContent));
     await picture(page, 'demo-2-app');
-    const text = await page.locator('body').innerText();
-    assert.match(text, /alice/i);
-    assert.match(text, /editor|viewer|admin|member/i);
+    assert.match(await page.getByRole('heading', { level: 1 }).innerText(), /Alice/);
+    const text = await page.locator('main').innerText();
+    assert.match(text, /editor/);
+    assert.match(text, /Signature verified/);
+    assert.match(text, /No\. 1/, 'the account that the callback created');
     assert.deepEqual(context.problems, []);
     const cookies = (await context.cookies(ORIGIN)).filter(({ name }) => /usher/.test(name));
     assert.ok(cookies.length >= 1);
@@ -108,6 +111,19 @@ describe('usher demo in Chromium', () => {
     await page.goto(`${ORIGIN}/`);
     assert.notEqual(new URL(page.url()).origin, ORIGIN, 'the IdP asks again');
     assert.deepEqual(context.problems, []);
+    await context.close();
+  });
+
+  test('signing out in one tab ends the live stream of another within a second', async () => {
+    const { context, page } = await signedIn('Alice');
+    const other = await context.newPage();
+    await other.goto(`${ORIGIN}/`);
+    await other.waitForFunction(() => /\d/.test(document.getElementById('clock').textContent));
+    const ended = other.waitForFunction(() => document.getElementById('clock').textContent === 'ended', undefined, { timeout: 5000, polling: 20 });
+    const started = Date.now();
+    await page.locator('a[href*="/_usher/sign-out"]').first().click({ noWaitAfter: true });
+    await ended;
+    assert.ok(Date.now() - started < 1500, `it ended ${Date.now() - started} ms after the click`);
     await context.close();
   });
 

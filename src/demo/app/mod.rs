@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 
 pub use accounts::Account;
 
-use super::serve;
+use super::{loopback_client, serve};
 use accounts::{Accounts, Event, Outcome};
 use identity::{Identity, Verifier};
 use pages::HomeView;
@@ -73,12 +73,7 @@ impl DemoApp {
     pub async fn start(address: SocketAddr, settings: &AppSettings) -> io::Result<DemoApp> {
         let key = WebhookKey::parse(&settings.webhook_secret)
             .ok_or_else(|| io::Error::other("the webhook secret is not whsec_<base64>"))?;
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(3))
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(io::Error::other)?;
+        let http = loopback_client(Duration::from_secs(3)).map_err(io::Error::other)?;
         let usher = settings.usher_url.trim_end_matches('/');
         let jwks = format!("{usher}/_usher/jwks.json");
         let shared = Arc::new(Shared {

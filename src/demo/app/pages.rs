@@ -16,6 +16,7 @@ use super::identity::{Identity, SignatureError};
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }} · Fieldnotes</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/public/style.css">
 <header><div>
   <a class="mark" href="/"><svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.9" aria-hidden="true"><path d="M6 3h9l4 4v14H6Z"/><path d="M9.5 11h6M9.5 15h6"/></svg>Fieldnotes</a>

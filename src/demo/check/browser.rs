@@ -7,6 +7,8 @@ use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
+use crate::demo::loopback_client;
+
 /// More redirects in a row than a sign-in needs.
 const MOST_HOPS: usize = 12;
 
@@ -35,12 +37,7 @@ pub(super) struct Page {
 
 impl Browser {
     pub(super) fn new() -> Result<Self, String> {
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(20))
-            .no_proxy()
-            .build()
-            .map_err(|why| why.to_string())?;
+        let http = loopback_client(Duration::from_secs(20))?;
         Ok(Browser {
             http,
             jar: Vec::new(),

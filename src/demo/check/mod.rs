@@ -243,4 +243,6 @@ fn json(page: &Page) -> Result<Value, String> {
 }
 
 #[cfg(test)]
+mod stand_in;
+#[cfg(test)]
 mod tests;

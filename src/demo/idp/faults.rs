@@ -72,6 +72,8 @@ pub enum EndpointFault {
     Redirect(String),
     /// The connection is reset (RST) before any byte of the answer.
     Reset,
+    /// The work is done, and the connection is reset instead of the answer.
+    ResetAfter,
     /// Half of the promised body, then the connection ends.
     CutShort,
     /// The work is done, and this header is added to the answer.
@@ -218,7 +220,7 @@ pub enum ResponseFault {
     Field(String, Value),
     /// A member that is missing (`id_token`, `refresh_token`).
     Remove(String),
-    /// An OAuth error: status and `error`.
+    /// An OAuth error: status and `error`. The code or refresh token is not used up by it.
     Error(u16, String),
 }
 

@@ -27,6 +27,7 @@ pub(super) const WEAK_MODULUS: &str = "qzpmikWzXsz-1TyP1W2yJ8WUWbDALeDWUD5JeIfDB
 pub(super) struct SigningKey {
     pub(super) kid: String,
     pub(super) algorithm: Algorithm,
+    pem: String,
     encoding: EncodingKey,
     jwk: Value,
     public_der: Vec<u8>,
@@ -66,6 +67,7 @@ impl SigningKey {
         Ok(SigningKey {
             kid: kid.to_owned(),
             algorithm,
+            pem: pem.to_owned(),
             encoding,
             jwk,
             public_der: public_der.as_ref().to_vec(),
@@ -97,6 +99,11 @@ impl SigningKey {
         self.jwk.clone()
     }
 
+    /// The private key, PKCS#8.
+    pub(super) fn private_pem(&self) -> &str {
+        &self.pem
+    }
+
     pub(super) fn public_der(&self) -> &[u8] {
         &self.public_der
     }
@@ -106,25 +113,44 @@ impl SigningKey {
     }
 }
 
+/// Where the first RSA key of an IdP comes from. The other keys are always made at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FirstRsa {
+    /// The one in the source tree, so that the start is fast.
+    Fixed,
+    /// Made at the start, so that no other IdP has it.
+    Own,
+}
+
 /// The keys that sign now, and those that are still published.
 pub(super) struct KeyRing {
     generation: u32,
+    first: FirstRsa,
     signing: Vec<(SigningAlgorithm, SigningKey)>,
     old: Vec<SigningKey>,
 }
 
 impl KeyRing {
-    pub(super) fn new() -> Result<Self, IdpError> {
+    pub(super) fn new(first: FirstRsa) -> Result<Self, IdpError> {
+        let rsa = match first {
+            FirstRsa::Fixed => RSA.to_owned(),
+            FirstRsa::Own => fresh_rsa()?,
+        };
         Ok(KeyRing {
             generation: 1,
-            signing: generation(1)?,
+            first,
+            signing: generation(1, &rsa)?,
             old: Vec::new(),
         })
     }
 
     /// New keys under new kids. The old ones stay published if `keep_old`.
     pub(super) fn rotate(&mut self, keep_old: bool) -> Result<(), IdpError> {
-        let fresh = generation(self.generation + 1)?;
+        let rsa = match (self.first, self.generation) {
+            (FirstRsa::Fixed, 1) => RSA_NEXT.to_owned(),
+            (FirstRsa::Fixed | FirstRsa::Own, _) => fresh_rsa()?,
+        };
+        let fresh = generation(self.generation + 1, &rsa)?;
         let before = std::mem::replace(&mut self.signing, fresh);
         self.generation += 1;
         if keep_old {
@@ -161,17 +187,13 @@ impl KeyRing {
     }
 }
 
-fn generation(number: u32) -> Result<Vec<(SigningAlgorithm, SigningKey)>, IdpError> {
-    let rsa = match number {
-        1 => RSA.to_owned(),
-        2 => RSA_NEXT.to_owned(),
-        _ => {
-            let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048)
-                .map_err(|_| IdpError::Key)?;
-            let der: aws_lc_rs::encoding::Pkcs8V1Der = pair.as_der().map_err(|_| IdpError::Key)?;
-            pem_of("PRIVATE KEY", der.as_ref())
-        }
-    };
+fn fresh_rsa() -> Result<String, IdpError> {
+    let pair = RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).map_err(|_| IdpError::Key)?;
+    let der: aws_lc_rs::encoding::Pkcs8V1Der = pair.as_der().map_err(|_| IdpError::Key)?;
+    Ok(pem_of("PRIVATE KEY", der.as_ref()))
+}
+
+fn generation(number: u32, rsa: &str) -> Result<Vec<(SigningAlgorithm, SigningKey)>, IdpError> {
     let random = SystemRandom::new();
     let ec = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
         .map_err(|_| IdpError::Key)?;
@@ -183,8 +205,8 @@ fn generation(number: u32) -> Result<Vec<(SigningAlgorithm, SigningKey)>, IdpErr
         Ok((by, key))
     };
     Ok(vec![
-        make("rs256", &rsa, SigningAlgorithm::Rs256)?,
-        make("ps256", &rsa, SigningAlgorithm::Ps256)?,
+        make("rs256", rsa, SigningAlgorithm::Rs256)?,
+        make("ps256", rsa, SigningAlgorithm::Ps256)?,
         make("es256", &ec, SigningAlgorithm::Es256)?,
         make("eddsa", &ed, SigningAlgorithm::EdDsa)?,
     ])

@@ -27,6 +27,7 @@ pub(super) enum Problem {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Sign in · Demo Identity</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/style.css">
 <main>
   <div class="mark"><svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.8" aria-hidden="true"><path d="M12 3 4.5 6v5.5c0 4.6 3.1 7.9 7.5 9.5 4.4-1.6 7.5-4.9 7.5-9.5V6Z"/><circle cx="12" cy="10" r="2.4"/><path d="M8.2 16a4 4 0 0 1 7.6 0"/></svg>Demo Identity</div>
@@ -117,6 +118,7 @@ pub(super) fn people(users: &[TestUser], params: &Params, problem: Option<Proble
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }} · Demo Identity</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/style.css">
 <main>
   <div class="mark">Demo Identity</div>
@@ -172,6 +174,7 @@ pub(super) async fn style() -> Response {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Continue · Demo Identity</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/style.css">
 <main>
   <h1>You are signed in</h1>

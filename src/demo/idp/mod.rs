@@ -35,6 +35,7 @@ pub use model::{
 pub use state::{Counts, TokenRequest};
 
 use faults::Times;
+use keys::FirstRsa;
 use state::Shared;
 
 /// The `client_id` that every [`TestIdp`] starts with.
@@ -67,10 +68,30 @@ impl TestIdp {
     /// # Errors
     /// The address cannot be bound, or the keys cannot be made.
     pub async fn start(address: SocketAddr, users: Vec<TestUser>) -> io::Result<TestIdp> {
+        TestIdp::start_with(address, users, FirstRsa::Fixed).await
+    }
+
+    /// As [`TestIdp::start`], with keys that no other IdP has; the key ids are the same, as they may be anywhere. For
+    /// tests of two IdPs: making the RSA key takes up to a second.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the keys cannot be made.
+    pub async fn start_with_own_keys(
+        address: SocketAddr,
+        users: Vec<TestUser>,
+    ) -> io::Result<TestIdp> {
+        TestIdp::start_with(address, users, FirstRsa::Own).await
+    }
+
+    async fn start_with(
+        address: SocketAddr,
+        users: Vec<TestUser>,
+        first_rsa: FirstRsa,
+    ) -> io::Result<TestIdp> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let client = Client::confidential(CLIENT_ID, CLIENT_SECRET);
-        let shared = Shared::new(format!("http://{address}"), users, vec![client])
+        let shared = Shared::new(format!("http://{address}"), users, vec![client], first_rsa)
             .map_err(io::Error::other)?;
         let shared = Arc::new(shared);
         let server = serve::spawn(listener, Arc::clone(&shared));
@@ -214,6 +235,16 @@ impl TestIdp {
     pub fn kid(&self) -> Result<String, IdpError> {
         let inner = self.shared.lock();
         Ok(inner.keys.current(inner.settings.algorithm)?.kid)
+    }
+
+    /// The private key that signs now as PKCS#8 PEM, such as for another IdP's [`TokenFault::ForeignKey`].
+    ///
+    /// # Errors
+    /// There is no key of the algorithm that is set.
+    pub fn private_key_pem(&self) -> Result<String, IdpError> {
+        let inner = self.shared.lock();
+        let key = inner.keys.current(inner.settings.algorithm)?;
+        Ok(key.private_pem().to_owned())
     }
 
     /// Ends every session at the IdP, so that the next sign-in shows the login page.

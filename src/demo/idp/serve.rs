@@ -114,11 +114,13 @@ async fn answer(
     };
     shared.count(endpoint);
     let mut headers = Vec::new();
+    let mut lost = false;
     for fault in shared.endpoint_faults(endpoint) {
         match fault {
             EndpointFault::Delay(time) => tokio::time::sleep(time).await,
             EndpointFault::Hang => std::future::pending().await,
             EndpointFault::Reset => return Err(Reset),
+            EndpointFault::ResetAfter => lost = true,
             EndpointFault::Header(name, value) => headers.push((name, value)),
             EndpointFault::Status(status, body) => {
                 let status = StatusCode::from_u16(status).unwrap_or_default();
@@ -133,6 +135,9 @@ async fn answer(
         }
     }
     let mut response = routed(router, request).await;
+    if lost {
+        return Err(Reset);
+    }
     for (name, value) in headers {
         if let (Ok(name), Ok(value)) = (
             HeaderName::try_from(name.as_str()),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::IdpError;
 use super::faults::{Endpoint, EndpointFault, Fault, Faults};
-use super::keys::KeyRing;
+use super::keys::{FirstRsa, KeyRing};
 use super::model::{Client, Settings, TestUser};
 use super::params::Params;
 
@@ -141,13 +141,14 @@ impl Shared {
         issuer: String,
         users: Vec<TestUser>,
         clients: Vec<Client>,
+        first_rsa: FirstRsa,
     ) -> Result<Self, IdpError> {
         let inner = Inner {
             users,
             clients,
             settings: Settings::default(),
             faults: Faults::default(),
-            keys: KeyRing::new()?,
+            keys: KeyRing::new(first_rsa)?,
             sessions: HashMap::new(),
             codes: HashMap::new(),
             last_code: None,

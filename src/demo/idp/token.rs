@@ -94,18 +94,25 @@ fn answer(
     }
     let client =
         client_auth::authenticate(inner, issuer, headers, params).map_err(Refusal::Client)?;
-    let (kind, grant) = match params.get("grant_type") {
-        Some("authorization_code") => (Kind::Code, by_code(inner, &client, params)?),
-        Some("refresh_token") => (Kind::Refresh, by_refresh(inner, &client, params)?),
+    let kind = match params.get("grant_type") {
+        Some("authorization_code") => Kind::Code,
+        Some("refresh_token") => Kind::Refresh,
         _ => return Err(Refusal::GrantType),
+    };
+    // Before the code or token is used up: what fails here can be tried again.
+    refused_by_fault(inner, kind)?;
+    let grant = match kind {
+        Kind::Code => by_code(inner, &client, params)?,
+        Kind::Refresh => by_refresh(inner, &client, params)?,
     };
     let user = inner
         .user(&grant.session.username)
         .filter(|user| user.enabled)
         .cloned();
     let user = user.ok_or(Refusal::Grant("the account is disabled"))?;
-    let answer = tokens(inner, issuer, kind, &client, &user, grant)?;
-    spoiled(inner, kind, answer)
+    let mut answer = tokens(inner, issuer, kind, &client, &user, grant)?;
+    spoil(inner, kind, &mut answer);
+    Ok(Value::Object(answer))
 }
 
 fn by_code(inner: &mut Inner, client: &Client, params: &Params) -> Result<Grant, Refusal> {
@@ -170,7 +177,7 @@ fn tokens(
     client: &Client,
     user: &TestUser,
     grant: Grant,
-) -> Result<Value, Refusal> {
+) -> Result<Map<String, Value>, Refusal> {
     let access_token = state::random()?;
     let seconds = inner.settings.access_token_seconds;
     let mut answer = Map::new();
@@ -195,7 +202,7 @@ fn tokens(
             ..grant
         },
     );
-    Ok(Value::Object(answer))
+    Ok(answer)
 }
 
 fn id_token(
@@ -290,27 +297,41 @@ fn overage(inner: &mut Inner, issuer: &str, claims: &mut Map<String, Value>) {
     }
 }
 
-fn spoiled(inner: &mut Inner, kind: Kind, mut answer: Value) -> Result<Value, Refusal> {
-    let faults = inner.faults.take(|fault| {
+fn refused_by_fault(inner: &mut Inner, kind: Kind) -> Result<(), Refusal> {
+    let errors = inner
+        .faults
+        .take(|fault| match kind.response_fault(fault)? {
+            ResponseFault::Error(status, error) => Some(Refusal::Fault(*status, error.clone())),
+            ResponseFault::Field(..) | ResponseFault::Remove(_) => None,
+        });
+    errors.into_iter().next().map_or(Ok(()), Err)
+}
+
+fn spoil(inner: &mut Inner, kind: Kind, answer: &mut Map<String, Value>) {
+    let faults = inner
+        .faults
+        .take(|fault| kind.response_fault(fault).cloned());
+    for fault in faults {
+        match fault {
+            ResponseFault::Field(name, value) => {
+                answer.insert(name, value);
+            }
+            ResponseFault::Remove(name) => {
+                answer.remove(&name);
+            }
+            ResponseFault::Error(..) => {}
+        }
+    }
+}
+
+impl Kind {
+    fn response_fault(self, fault: &Fault) -> Option<&ResponseFault> {
         let (Fault::TokenResponse(what) | Fault::RefreshResponse(what)) = fault else {
             return None;
         };
         let for_refresh = matches!(fault, Fault::RefreshResponse(_));
-        (for_refresh == (kind == Kind::Refresh)).then(|| what.clone())
-    });
-    for fault in faults {
-        match (fault, &mut answer) {
-            (ResponseFault::Error(status, error), _) => return Err(Refusal::Fault(status, error)),
-            (ResponseFault::Field(name, value), Value::Object(members)) => {
-                members.insert(name, value);
-            }
-            (ResponseFault::Remove(name), Value::Object(members)) => {
-                members.remove(&name);
-            }
-            _ => {}
-        }
+        (for_refresh == (self == Kind::Refresh)).then_some(what)
     }
-    Ok(answer)
 }
 
 impl IntoResponse for Refusal {

@@ -1,0 +1,281 @@
+//! One JSON line for each decision. Each thread fills its own buffer; one thread writes them all.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use jiff::Timestamp;
+
+/// A buffer of so many bytes is handed over at once.
+const HAND_OVER: usize = 32 * 1024;
+/// Buffers waiting for the writer.
+const WAITING: usize = 64;
+/// While the writer is behind, a thread keeps at most so many bytes; then lines are dropped and counted.
+const KEEP: usize = 1024 * 1024;
+
+/// What a line tells. The query is left out: it may hold secrets.
+#[derive(Debug)]
+pub(crate) struct Line<'a> {
+    pub(crate) at: Timestamp,
+    pub(crate) request_id: &'a str,
+    pub(crate) client: IpAddr,
+    pub(crate) method: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) app: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) outcome: &'a str,
+    pub(crate) status: u16,
+    pub(crate) micros: u64,
+    pub(crate) bytes: u64,
+    pub(crate) cause: Option<&'a str>,
+}
+
+/// The end of the log: a thread of its own, so that a slow reader never holds up a request.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    buffers: SyncSender<Vec<u8>>,
+    thread: JoinHandle<()>,
+    wanted: bool,
+    dropped: Arc<AtomicU64>,
+}
+
+impl LogWriter {
+    /// Writes to `out`, if there is one, until [`LogWriter::finish`].
+    ///
+    /// # Errors
+    /// Where the thread cannot be started.
+    pub(crate) fn start(out: Option<Box<dyn Write + Send>>) -> std::io::Result<Self> {
+        let wanted = out.is_some();
+        let mut out = out.unwrap_or_else(|| Box::new(std::io::sink()));
+        let (buffers, waiting): (_, Receiver<Vec<u8>>) = sync_channel(WAITING);
+        let thread = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || {
+                for buffer in waiting {
+                    // A closed pipe is no reason to stop serving.
+                    let _ = out.write_all(&buffer).and_then(|()| out.flush());
+                }
+            })?;
+        Ok(Self {
+            buffers,
+            thread,
+            wanted,
+            dropped: Arc::default(),
+        })
+    }
+
+    /// The log of one more thread.
+    pub(crate) fn log(&self) -> AccessLog {
+        AccessLog {
+            buffer: Mutex::new(Buffer::default()),
+            wanted: self.wanted,
+            buffers: self.buffers.clone(),
+            dropped: Arc::clone(&self.dropped),
+        }
+    }
+
+    /// How many lines were dropped because the reader of the log was too slow.
+    pub(crate) fn dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.dropped)
+    }
+
+    /// Waits until all is written; every [`AccessLog`] must be gone.
+    pub(crate) fn finish(self) {
+        drop(self.buffers);
+        let _ = self.thread.join();
+    }
+}
+
+/// The log of one thread.
+#[derive(Debug)]
+pub(crate) struct AccessLog {
+    buffer: Mutex<Buffer>,
+    wanted: bool,
+    buffers: SyncSender<Vec<u8>>,
+    dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Default)]
+struct Buffer {
+    bytes: String,
+    /// The second that `prefix` tells, in Unix time.
+    second: i64,
+    /// `2026-11-22T08:00:00`.
+    prefix: String,
+}
+
+impl AccessLog {
+    /// Adds a line.
+    pub(crate) fn write(&self, line: &Line<'_>) {
+        if !self.wanted {
+            return;
+        }
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffer.bytes.len() > KEEP {
+            self.dropped.fetch_add(1, Relaxed);
+        } else {
+            buffer.add(line);
+        }
+        if buffer.bytes.len() >= HAND_OVER {
+            self.hand_over(&mut buffer);
+        }
+    }
+
+    /// Hands over what there is.
+    pub(crate) fn flush(&self) {
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        if !buffer.bytes.is_empty() {
+            self.hand_over(&mut buffer);
+        }
+    }
+
+    fn hand_over(&self, buffer: &mut Buffer) {
+        let full = std::mem::take(&mut buffer.bytes).into_bytes();
+        match self.buffers.try_send(full) {
+            Ok(()) => buffer.bytes.reserve(HAND_OVER + 1024),
+            Err(TrySendError::Full(full) | TrySendError::Disconnected(full)) => {
+                buffer.bytes = String::from_utf8(full).unwrap_or_default();
+            }
+        }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        let buffer = self
+            .buffer
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let _ = self
+            .buffers
+            .send(std::mem::take(&mut buffer.bytes).into_bytes());
+    }
+}
+
+impl Buffer {
+    fn add(&mut self, line: &Line<'_>) {
+        if line.at.as_second() != self.second || self.prefix.is_empty() {
+            self.second = line.at.as_second();
+            self.prefix = format!("{:.0}", line.at);
+            self.prefix.truncate("2026-11-22T08:00:00".len());
+        }
+        let millis = line.at.subsec_nanosecond().max(0) / 1_000_000;
+        let out = &mut self.bytes;
+        // Writing to a string cannot fail.
+        let _ = write!(
+            out,
+            "{{\"time\":\"{}.{millis:03}Z\",\"request_id\":",
+            self.prefix
+        );
+        quote(out, line.request_id);
+        let _ = write!(out, ",\"client\":\"{}\",\"method\":", line.client);
+        quote(out, line.method);
+        for (name, value) in [(",\"host\":", line.host), (",\"path\":", line.path)] {
+            out.push_str(name);
+            quote(out, value);
+        }
+        for (name, value) in [
+            (",\"app\":", line.app),
+            (",\"user\":", line.user),
+            (",\"outcome\":", Some(line.outcome)),
+            (",\"cause\":", line.cause),
+        ] {
+            if let Some(value) = value {
+                out.push_str(name);
+                quote(out, value);
+            }
+        }
+        let (whole, part) = (line.micros / 1000, line.micros % 1000);
+        let _ = write!(
+            out,
+            ",\"status\":{},\"ms\":{whole}.{part:03},\"bytes\":{}}}\n",
+            line.status, line.bytes
+        );
+    }
+}
+
+/// Writes a JSON string (RFC 8259 7).
+fn quote(out: &mut String, text: &str) {
+    out.push('"');
+    if text
+        .bytes()
+        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
+    {
+        out.push_str(text);
+    } else {
+        for character in text.chars() {
+            match character {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                control if u32::from(control) < 0x20 => {
+                    let _ = write!(out, "\\u{:04x}", u32::from(control));
+                }
+                plain => out.push(plain),
+            }
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn line<'a>(path: &'a str) -> Line<'a> {
+        Line {
+            at: "2026-11-22T08:30:01.0425Z".parse().unwrap(),
+            request_id: "00ff",
+            client: [127, 0, 0, 1].into(),
+            method: "GET",
+            host: "wiki.example",
+            path,
+            app: Some("wiki"),
+            user: None,
+            outcome: "public",
+            status: 200,
+            micros: 1_234,
+            bytes: 5,
+            cause: None,
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_json_object_whatever_the_client_sent() {
+        let sink = Sink::default();
+        let writer = LogWriter::start(Some(Box::new(sink.clone()))).unwrap();
+        let log = writer.log();
+        log.write(&line("/a\"b\\c\n\u{7f}é"));
+        log.write(&line("/x"));
+        drop(log);
+        writer.finish();
+        let written = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<serde_json::Value> = written
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["path"], "/a\"b\\c\n\u{7f}é");
+        assert_eq!(lines[0]["time"], "2026-11-22T08:30:01.042Z");
+        assert_eq!(lines[1]["ms"], 1.234);
+    }
+}

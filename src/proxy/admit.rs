@@ -1,0 +1,183 @@
+//! From a request's cookie to the decision: who it is, and whether the app may see it.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use jiff::Timestamp;
+
+use super::cache::{Cached, Known, session_cookie};
+use super::worker::{View, Worker};
+use crate::access::gate::{Admitted, Decision, Visitor, decide};
+use crate::access::target::Target;
+use crate::config::{App, Site};
+use crate::forward::identity::ForwardedIdentity;
+use crate::refusal::{Reason, Refusal};
+
+/// What an admitted request carries to the app.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// Nothing: anyone may.
+    Public,
+    /// Who it is.
+    Known {
+        /// The session that live streams end with.
+        session: Arc<Cached>,
+        /// For the log.
+        known: Arc<Known>,
+        /// The fields to insert.
+        identity: Arc<ForwardedIdentity>,
+    },
+}
+
+/// Why a request is not admitted.
+#[derive(Debug)]
+pub(crate) enum Denial {
+    /// Somebody must sign in first.
+    NeedsSignIn,
+    /// No.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// One request as the gate sees it.
+#[derive(Debug)]
+pub(crate) struct Asking<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) view: &'a View,
+    pub(crate) site: &'a Site,
+    pub(crate) app: &'a Arc<App>,
+    /// The app's place in the config.
+    pub(crate) place: usize,
+    pub(crate) target: &'a Target,
+    pub(crate) parts: &'a Parts,
+    pub(crate) now: Timestamp,
+}
+
+impl Asking<'_> {
+    /// Decides. A missing account is asked for once.
+    ///
+    /// # Errors
+    /// The denial; where the store fails, only what anyone may see is admitted.
+    pub(crate) async fn admit(&self) -> Result<Admission, Denial> {
+        let session = match self.session().await {
+            Ok(Some(session)) => session,
+            Ok(None) => return self.anonymous(),
+            Err(refusal) => return self.anonymous().map_err(|_| Denial::Refused(refusal)),
+        };
+        let known = session.known(self.place, self.app);
+        match decide(
+            self.app,
+            self.target,
+            &self.parts.method,
+            Some(&known.standing),
+        ) {
+            Decision::Admitted(admitted) => return self.grant(&admitted, &session, &known),
+            Decision::NeedsSignIn => return Err(Denial::NeedsSignIn),
+            Decision::Refused(refusal) => return Err(refusal.into()),
+            Decision::NeedsAccount => {}
+        }
+        let usher = &self.view.usher;
+        usher
+            .ensure_account(self.app, &session.session, self.now)
+            .await?;
+        let known = session.known(self.place, self.app);
+        match decide(
+            self.app,
+            self.target,
+            &self.parts.method,
+            Some(&known.standing),
+        ) {
+            Decision::Admitted(admitted) => self.grant(&admitted, &session, &known),
+            Decision::NeedsSignIn => Err(Denial::NeedsSignIn),
+            Decision::Refused(refusal) => Err(refusal.into()),
+            Decision::NeedsAccount => Err(Refusal::new(
+                Reason::Internal,
+                "the account is missing although the app was asked",
+            )
+            .into()),
+        }
+    }
+
+    /// The session of the request: from this thread's cache, or by the slow path.
+    async fn session(&self) -> Result<Option<Arc<Cached>>, Refusal> {
+        let Some(key) = session_cookie(&self.parts.headers, &self.site.cookie_name) else {
+            return Ok(None);
+        };
+        let usher = &self.view.usher;
+        let kept = self.worker.sessions().get(&key).filter(|cached| {
+            cached.session.origin == self.site.public_url.origin
+                && usher.sessions.is_fresh(&cached.session, self.now)
+        });
+        let cached = match kept {
+            Some(cached) => cached,
+            None => match usher.session(&key, self.site, self.now).await? {
+                Some(session) => self.worker.sessions().put(session),
+                None => {
+                    self.worker.sessions().remove(&key);
+                    return Ok(None);
+                }
+            },
+        };
+        self.touch(&cached);
+        Ok(Some(cached))
+    }
+
+    /// Notes the use; writing it does not hold up the request.
+    fn touch(&self, cached: &Cached) {
+        let sessions = &self.view.usher.sessions;
+        if sessions.touch(&cached.session, self.now) {
+            let (sessions, session) = (Arc::clone(sessions), Arc::clone(&cached.session));
+            tokio::spawn(async move {
+                if let Err(error) = sessions.write_seen(&session).await {
+                    tracing::warn!(%error, "the last use of a session was not written");
+                }
+            });
+        }
+    }
+
+    fn anonymous(&self) -> Result<Admission, Denial> {
+        match decide(self.app, self.target, &self.parts.method, None) {
+            Decision::Admitted(_) => Ok(Admission::Public),
+            Decision::NeedsSignIn | Decision::NeedsAccount => Err(Denial::NeedsSignIn),
+            Decision::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+
+    fn grant(
+        &self,
+        admitted: &Admitted<'_>,
+        session: &Arc<Cached>,
+        known: &Arc<Known>,
+    ) -> Result<Admission, Denial> {
+        match admitted.visitor() {
+            Visitor::Anonymous => return Ok(Admission::Public),
+            Visitor::Known { .. } => {}
+        }
+        let identity = match known.identity(self.now) {
+            Some(identity) => identity,
+            None => {
+                let usher = &self.view.usher;
+                let fresh = Arc::new(ForwardedIdentity::new(
+                    admitted,
+                    &session.session,
+                    self.app,
+                    &usher.config.public_url,
+                    &usher.keys.load(),
+                    self.now,
+                )?);
+                known.keep(&fresh);
+                fresh
+            }
+        };
+        Ok(Admission::Known {
+            session: Arc::clone(session),
+            known: Arc::clone(known),
+            identity,
+        })
+    }
+}

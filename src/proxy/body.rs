@@ -1,0 +1,425 @@
+//! Bodies on their way: the client's to the app, bounded and timed; the app's to the client, ended with the session.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::cache::Cached;
+use super::exchange::Exchange;
+use super::guard::BadFraming;
+use super::pool::Lease;
+use super::timer::LazyTimer;
+use super::worker::{View, Worker};
+
+/// Why a client's body could not be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyFault {
+    /// Larger than `limits.body`.
+    #[error("the body is larger than limits.body")]
+    TooLarge,
+    /// Not framed as it must be.
+    #[error("the body is malformed")]
+    Malformed,
+    /// Nothing came for `timeouts.response`.
+    #[error("the body stopped coming")]
+    TooSlow,
+    /// The client went away.
+    #[error("the client went away")]
+    Gone,
+}
+
+/// How far a client's body has come; told to whoever waits for the app's answer.
+#[derive(Debug)]
+pub(crate) struct Progress(Mutex<Reached>);
+
+#[derive(Debug)]
+struct Reached {
+    fault: Option<BodyFault>,
+    ended: bool,
+    waiting: bool,
+    at: Instant,
+}
+
+impl Progress {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Reached {
+            fault: None,
+            ended: false,
+            waiting: false,
+            at: Instant::now(),
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reached> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the body failed, if it did.
+    pub(crate) fn fault(&self) -> Option<BodyFault> {
+        self.lock().fault
+    }
+
+    /// When the last part of it came.
+    pub(crate) fn at(&self) -> Instant {
+        self.lock().at
+    }
+
+    /// Whether it is the client that is waited for.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        let reached = self.lock();
+        reached.waiting && !reached.ended
+    }
+}
+
+/// The body of a request to an app.
+pub(crate) enum ClientBody {
+    /// None.
+    Empty,
+    /// What the client sends, as it comes.
+    Streaming(Box<Upload>),
+}
+
+/// A client's body, checked as it passes.
+pub(crate) struct Upload {
+    inner: Incoming,
+    left: Option<u64>,
+    patience: Duration,
+    timer: Option<LazyTimer>,
+    progress: Arc<Progress>,
+    view: Arc<View>,
+    app: usize,
+}
+
+impl ClientBody {
+    /// Passes `inner` on to the app at that place in the config.
+    pub(crate) fn new(inner: Incoming, view: &Arc<View>, app: usize) -> (Self, Arc<Progress>) {
+        let progress = Progress::new();
+        let config = &view.usher.config;
+        let upload = Upload {
+            inner,
+            left: config.limits.body,
+            patience: config.timeouts.response,
+            timer: None,
+            progress: Arc::clone(&progress),
+            view: Arc::clone(view),
+            app,
+        };
+        (Self::Streaming(Box::new(upload)), progress)
+    }
+}
+
+impl Upload {
+    fn poll_inner(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let polled = match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Pending => return self.wait(context),
+            Poll::Ready(polled) => polled,
+        };
+        {
+            let mut reached = self.progress.lock();
+            reached.at = Instant::now();
+            reached.waiting = false;
+        }
+        Poll::Ready(match polled {
+            None => None,
+            Some(Err(error)) => Some(Err(fault_of(&error))),
+            Some(Ok(frame)) => Some(self.check(frame)),
+        })
+    }
+
+    /// Waits for the client, but not for ever.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let mut reached = self.progress.lock();
+        if !reached.waiting {
+            reached.waiting = true;
+            reached.at = Instant::now();
+        }
+        let timer = self.timer.get_or_insert_with(LazyTimer::new);
+        timer.set(reached.at + self.patience);
+        ready!(timer.poll_due(context));
+        Poll::Ready(Some(Err(BodyFault::TooSlow)))
+    }
+
+    fn check(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyFault> {
+        if let (Some(data), Some(left)) = (frame.data_ref(), self.left.as_mut()) {
+            *left = left
+                .checked_sub(data.len() as u64)
+                .ok_or(BodyFault::TooLarge)?;
+        }
+        Ok(match frame.into_trailers() {
+            Ok(trailers) => Frame::trailers(self.clean(trailers)),
+            Err(frame) => frame,
+        })
+    }
+
+    /// Trailers that the app could read as fields of ours, or as part of the framing, are dropped.
+    fn clean(&self, trailers: HeaderMap) -> HeaderMap {
+        let Some((_, _, firewall)) = self.view.app(self.app) else {
+            return HeaderMap::new();
+        };
+        let mut kept = HeaderMap::new();
+        for name in trailers.keys() {
+            let framing = matches!(
+                name.as_str(),
+                "content-length"
+                    | "transfer-encoding"
+                    | "host"
+                    | "cookie"
+                    | "authorization"
+                    | "connection"
+                    | "te"
+                    | "upgrade"
+            );
+            if !framing && !firewall.drops(name) {
+                for value in trailers.get_all(name) {
+                    kept.append(name.clone(), value.clone());
+                }
+            }
+        }
+        kept
+    }
+}
+
+/// Tells a malformed body from a client that went away.
+fn fault_of(error: &hyper::Error) -> BodyFault {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.is::<BadFraming>() {
+            return BodyFault::Malformed;
+        }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            let kind = io.kind();
+            if matches!(
+                kind,
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput
+            ) {
+                return BodyFault::Malformed;
+            }
+        }
+        source = cause.source();
+    }
+    BodyFault::Gone
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let Self::Streaming(upload) = &mut *self else {
+            return Poll::Ready(None);
+        };
+        let polled = ready!(upload.poll_inner(context));
+        match &polled {
+            None => upload.progress.lock().ended = true,
+            Some(Err(fault)) => upload.progress.lock().fault = Some(*fault),
+            Some(Ok(_)) if upload.inner.is_end_stream() => upload.progress.lock().ended = true,
+            Some(Ok(_)) => {}
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streaming(upload) => upload.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streaming(upload) => upload.inner.size_hint(),
+        }
+    }
+}
+
+/// Why an answer ends before its time; the client sees it as broken, never as complete.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AnswerFault {
+    /// The app broke off.
+    #[error("the app broke off: {0}")]
+    App(hyper::Error),
+    /// The session ended.
+    #[error("the session ended")]
+    SessionEnded,
+}
+
+/// The body of an answer, usher's own or an app's, with the record of its request.
+pub(crate) struct AnswerBody {
+    kind: Kind,
+    exchange: Option<Box<Exchange>>,
+}
+
+enum Kind {
+    Own(Option<Bytes>),
+    App(Download),
+}
+
+/// An app's body on its way to the client.
+pub(crate) struct Download {
+    inner: Incoming,
+    lease: Option<Lease>,
+    session: Option<Arc<Cached>>,
+    worker: Arc<Worker>,
+    live: Option<usize>,
+    frames: u32,
+}
+
+/// A body that goes on for so many frames counts as a stream.
+const STREAM_FRAMES: u32 = 8;
+
+impl AnswerBody {
+    /// usher's own.
+    pub(crate) fn own(text: impl Into<Bytes>, exchange: Box<Exchange>) -> Self {
+        Self {
+            kind: Kind::Own(Some(text.into()).filter(|bytes: &Bytes| !bytes.is_empty())),
+            exchange: Some(exchange),
+        }
+    }
+
+    /// None, for an answer whose record is kept elsewhere.
+    pub(crate) fn none() -> Self {
+        Self {
+            kind: Kind::Own(None),
+            exchange: None,
+        }
+    }
+
+    /// An app's. The connection goes back to its pool with the last byte; with `session`, the answer ends when that does.
+    pub(crate) fn app(
+        inner: Incoming,
+        lease: Lease,
+        session: Option<Arc<Cached>>,
+        exchange: Box<Exchange>,
+    ) -> Self {
+        let mut download = Download {
+            inner,
+            lease: Some(lease),
+            session,
+            worker: Arc::clone(&exchange.worker),
+            live: None,
+            frames: 0,
+        };
+        if download.inner.is_end_stream() {
+            download.release();
+        }
+        Self {
+            kind: Kind::App(download),
+            exchange: Some(exchange),
+        }
+    }
+}
+
+impl Download {
+    fn release(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.release();
+        }
+    }
+
+    /// Whether the session is over. Asked only of answers that take their time.
+    fn is_cut(&mut self, context: &Context<'_>) -> bool {
+        let Some(session) = &self.session else {
+            return false;
+        };
+        match self.live {
+            Some(place) => self.worker.live.is_cut(place, context.waker()),
+            None => {
+                let place = self
+                    .worker
+                    .live
+                    .add(Arc::clone(session), context.waker().clone());
+                self.live = Some(place);
+                self.worker.stats.stream(1);
+                false
+            }
+        }
+    }
+
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
+        if (self.live.is_some() || self.frames >= STREAM_FRAMES) && self.is_cut(context) {
+            self.lease = None;
+            return Poll::Ready(Some(Err(AnswerFault::SessionEnded)));
+        }
+        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        match &polled {
+            Poll::Pending if self.live.is_none() && self.is_cut(context) => {}
+            Poll::Pending => {}
+            Poll::Ready(None) => self.release(),
+            Poll::Ready(Some(Ok(_))) => {
+                self.frames = self.frames.saturating_add(1);
+                if self.inner.is_end_stream() {
+                    self.release();
+                }
+            }
+            Poll::Ready(Some(Err(_))) => self.lease = None,
+        }
+        polled.map_err(AnswerFault::App)
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if let Some(place) = self.live {
+            self.worker.live.remove(place);
+            self.worker.stats.stream(-1);
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = AnswerFault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
+        let polled = match &mut self.kind {
+            Kind::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::App(download) => download.poll(context),
+        };
+        if let Some(exchange) = &mut self.exchange {
+            match &polled {
+                Poll::Ready(Some(Ok(frame))) => {
+                    exchange.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+                Poll::Ready(Some(Err(_))) => exchange.broken = true,
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Own(bytes) => bytes.is_none(),
+            Kind::App(download) => download.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Own(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Kind::App(download) => download.inner.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The record of one request, from its first byte to the last one of its answer: counted and logged when it is dropped.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
+
+use super::access_log::Line;
+use super::cache::Known;
+use super::request_id::RequestId;
+use super::state::ConnectionState;
+use super::stats::Outcome;
+use super::worker::{View, Worker};
+
+/// One request and what became of it.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) view: Arc<View>,
+    pub(crate) connection: Arc<ConnectionState>,
+    pub(crate) id: RequestId,
+    /// When it came, by the wall clock.
+    pub(crate) at: Timestamp,
+    /// When it came, for durations.
+    pub(crate) started: Instant,
+    pub(crate) client: IpAddr,
+    pub(crate) method: Method,
+    pub(crate) host: Option<HeaderValue>,
+    pub(crate) target: Option<PathAndQuery>,
+    /// The app's place in the config.
+    pub(crate) app: Option<usize>,
+    pub(crate) who: Option<Arc<Known>>,
+    pub(crate) outcome: Outcome,
+    pub(crate) status: StatusCode,
+    /// Bytes of the answer's body so far.
+    pub(crate) bytes: u64,
+    /// The answer broke off.
+    pub(crate) broken: bool,
+    /// The cause of a refusal, for the log alone.
+    pub(crate) cause: Option<String>,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.connection.end();
+        let app = self.app.and_then(|place| self.view.app(place));
+        let stats = app.map_or(&self.view.no_app, |(_, app, _)| &app.stats);
+        stats.count(self.outcome);
+        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
+        self.worker.log.write(&Line {
+            at: self.at,
+            request_id: self.id.as_str(),
+            client: self.client,
+            method: self.method.as_str(),
+            host: host.unwrap_or("-"),
+            path: self.target.as_ref().map_or("-", PathAndQuery::path),
+            app: app.map(|(app, _, _)| app.id.as_str()),
+            user: self.who.as_ref().map(|known| known.person.user.as_str()),
+            outcome: self.outcome.code(),
+            status: self.status.as_u16(),
+            micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            bytes: self.bytes,
+            cause: self
+                .cause
+                .as_deref()
+                .or_else(|| self.broken.then_some("the answer broke off")),
+        });
+    }
+}

@@ -1,0 +1,91 @@
+//! Request ids: 128 bits, told to the app, the client and the log.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+/// The id of one request: 32 lower-case hexadecimal digits, or what a trusted proxy in front chose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RequestId(Bytes);
+
+impl RequestId {
+    /// Keeps the id of a trusted proxy if it is plain: 1 to 128 letters, digits, `-`, `_`, `.`.
+    pub(crate) fn trusted(value: &HeaderValue) -> Option<Self> {
+        let bytes = value.as_bytes();
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        ((1..=128).contains(&bytes.len()) && bytes.iter().all(plain))
+            .then(|| Self(Bytes::copy_from_slice(bytes)))
+    }
+
+    /// As text.
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// As a field value.
+    pub(crate) fn value(&self) -> HeaderValue {
+        HeaderValue::from_maybe_shared(self.0.clone()).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+/// Makes the ids of one thread: unique, not secret.
+#[derive(Debug)]
+pub(crate) struct RequestIds {
+    high: AtomicU64,
+    low: AtomicU64,
+}
+
+impl RequestIds {
+    /// Starts at a random point.
+    pub(crate) fn new() -> Self {
+        let seed = uuid::Uuid::now_v7().as_u128() ^ u128::from(std::process::id());
+        Self {
+            high: AtomicU64::new(mix((seed >> 64) as u64)),
+            low: AtomicU64::new(mix(seed as u64)),
+        }
+    }
+
+    /// The next id.
+    pub(crate) fn next(&self) -> RequestId {
+        let high = self.high.load(Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let low = self.low.load(Relaxed).wrapping_add(0xd1b5_4a32_d192_ed03);
+        self.high.store(high, Relaxed);
+        self.low.store(low, Relaxed);
+        let number = (u128::from(mix(high)) << 64) | u128::from(mix(low ^ high));
+        let mut text = [0; 32];
+        for (digit, place) in text.iter_mut().zip((0..32).rev()) {
+            let nibble = ((number >> (place * 4)) & 0xf) as usize;
+            *digit = b"0123456789abcdef"[nibble];
+        }
+        RequestId(Bytes::copy_from_slice(&text))
+    }
+}
+
+/// The finaliser of SplitMix64: a bijection that spreads every bit.
+fn mix(mut value: u64) -> u64 {
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_and_are_128_bits_in_hexadecimal() {
+        let ids = RequestIds::new();
+        let (one, two) = (ids.next(), ids.next());
+        assert_ne!(one, two);
+        assert_eq!(one.as_str().len(), 32);
+        assert!(one.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn only_plain_ids_of_a_proxy_are_kept() {
+        assert!(RequestId::trusted(&HeaderValue::from_static("abc-1_2.x")).is_some());
+        assert!(RequestId::trusted(&HeaderValue::from_static("a b")).is_none());
+        assert!(RequestId::trusted(&HeaderValue::from_static("")).is_none());
+    }
+}
