@@ -58,12 +58,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the public listener, once for each of `threads`, and the metrics listener. Port 0 picks a free port, the
-    /// same for all threads.
+    /// Binds the public listener, once for each of `threads` (absent: one for each core), and the metrics listener.
+    /// Port 0 picks a free port, the same for all threads.
     ///
     /// # Errors
     /// Where an address cannot be listened on, or the certificate cannot be used.
-    pub fn bind(state: Arc<ArcSwap<Usher>>, threads: NonZeroUsize) -> Result<Self, ServeError> {
+    pub async fn bind(
+        state: Arc<ArcSwap<Usher>>,
+        threads: Option<NonZeroUsize>,
+    ) -> Result<Self, ServeError> {
+        let threads = threads
+            .or_else(|| std::thread::available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get);
         let usher = state.load_full();
         let wanted = usher.config.listen.address;
         let bind = |address, shared| {
@@ -72,7 +78,7 @@ impl Server {
         let first = bind(wanted, true)?;
         let address = local(&first, wanted)?;
         let mut listeners = vec![first];
-        for _ in 1..threads.get() {
+        for _ in 1..threads {
             listeners.push(bind(address, true)?);
         }
         let status = match usher.config.metrics {
@@ -109,22 +115,23 @@ impl Server {
     }
 
     /// Serves until `stop` fires; then accepts nothing more, finishes what is in flight and returns: when all is done,
-    /// or after `timeouts.drain`. The access log goes to the standard output.
-    ///
-    /// # Errors
-    /// Where a thread cannot be started.
-    pub async fn serve(self, stop: CancellationToken) -> Result<(), ServeError> {
-        self.serve_with_log(stop, Box::new(io::stdout())).await
+    /// or after `timeouts.drain`. The access log goes to the standard output where events of level `info` are logged.
+    pub async fn serve(self, stop: CancellationToken) {
+        let log = tracing::enabled!(tracing::Level::INFO)
+            .then(|| Box::new(io::stdout()) as Box<dyn io::Write + Send>);
+        if let Err(error) = self.serve_with_log(stop, log).await {
+            tracing::error!(%error, "usher cannot serve");
+        }
     }
 
-    /// The same, with the access log written to `log`.
+    /// The same, with the access log written to `log`; none is written without it.
     ///
     /// # Errors
     /// Where a thread cannot be started.
     pub async fn serve_with_log(
         self,
         stop: CancellationToken,
-        log: Box<dyn io::Write + Send>,
+        log: Option<Box<dyn io::Write + Send>>,
     ) -> Result<(), ServeError> {
         let log = LogWriter::start(log).map_err(ServeError::Thread)?;
         let connector =

@@ -40,15 +40,18 @@ pub(crate) struct Line<'a> {
 pub(crate) struct LogWriter {
     buffers: SyncSender<Vec<u8>>,
     thread: JoinHandle<()>,
+    wanted: bool,
     dropped: Arc<AtomicU64>,
 }
 
 impl LogWriter {
-    /// Writes to `out` until [`LogWriter::finish`].
+    /// Writes to `out`, if there is one, until [`LogWriter::finish`].
     ///
     /// # Errors
     /// Where the thread cannot be started.
-    pub(crate) fn start(mut out: Box<dyn Write + Send>) -> std::io::Result<Self> {
+    pub(crate) fn start(out: Option<Box<dyn Write + Send>>) -> std::io::Result<Self> {
+        let wanted = out.is_some();
+        let mut out = out.unwrap_or_else(|| Box::new(std::io::sink()));
         let (buffers, waiting): (_, Receiver<Vec<u8>>) = sync_channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("access-log".to_owned())
@@ -61,6 +64,7 @@ impl LogWriter {
         Ok(Self {
             buffers,
             thread,
+            wanted,
             dropped: Arc::default(),
         })
     }
@@ -69,6 +73,7 @@ impl LogWriter {
     pub(crate) fn log(&self) -> AccessLog {
         AccessLog {
             buffer: Mutex::new(Buffer::default()),
+            wanted: self.wanted,
             buffers: self.buffers.clone(),
             dropped: Arc::clone(&self.dropped),
         }
@@ -90,6 +95,7 @@ impl LogWriter {
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     buffer: Mutex<Buffer>,
+    wanted: bool,
     buffers: SyncSender<Vec<u8>>,
     dropped: Arc<AtomicU64>,
 }
@@ -106,6 +112,9 @@ struct Buffer {
 impl AccessLog {
     /// Adds a line.
     pub(crate) fn write(&self, line: &Line<'_>) {
+        if !self.wanted {
+            return;
+        }
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         if buffer.bytes.len() > KEEP {
             self.dropped.fetch_add(1, Relaxed);
@@ -253,7 +262,7 @@ mod tests {
     #[test]
     fn a_line_is_one_json_object_whatever_the_client_sent() {
         let sink = Sink::default();
-        let writer = LogWriter::start(Box::new(sink.clone())).unwrap();
+        let writer = LogWriter::start(Some(Box::new(sink.clone()))).unwrap();
         let log = writer.log();
         log.write(&line("/a\"b\\c\n\u{7f}é"));
         log.write(&line("/x"));

@@ -87,11 +87,9 @@ fn rewrite(
     admission: &Admission,
     exchange: &Exchange,
 ) {
-    let trailers = headers.contains_key(TE) && answer::lists(headers, &TE, "trailers");
     firewall.clean(headers, &route.site.cookie_name);
     headers.remove(EXPECT);
-    if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+    if headers.contains_key(TE) {
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     headers.insert(HOST, route.host.value.clone());

@@ -338,14 +338,14 @@ fn refuse(
     let mut response = match site {
         Some(site) => endpoints::refused(&view.usher, refusal, parts, &asked(site, &exchange)),
         None => {
-            let request = Request::from_parts(parts.clone(), ());
+            let form = pages::form_of(&parts.method, &parts.headers);
             let context = PageContext {
                 prefix: &view.usher.config.prefix,
                 request_id: exchange.id.as_str(),
                 site: "",
                 form_origins: &[],
             };
-            pages::refusal(refusal, pages::form_of(&request), &context, None)
+            pages::refusal(refusal, form, &context, None)
         }
     };
     let stand_in = parts.method.as_str() == REFUSED_METHOD;
