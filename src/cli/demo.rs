@@ -70,8 +70,7 @@ async fn check(url: &Url) -> ExitCode {
         Err(error) => return fail(&error),
     };
     for step in &report.steps {
-        let mark = if step.passed { '✓' } else { '✗' };
-        say(&format!("{mark} {} {}", step.what, step.detail));
+        say(&step.to_string());
     }
     if report.passed() {
         ExitCode::SUCCESS
