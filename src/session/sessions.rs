@@ -38,8 +38,11 @@ const PURPOSE: &str = "tokens";
 pub struct Sessions {
     store: Store,
     directory: Directory,
-    seal: Arc<SealRing>,
-    config: SessionsConfig,
+    seal: ArcSwap<SealRing>,
+    /// Seconds; changed by a reload.
+    idle_for: AtomicI64,
+    /// Seconds; changed by a reload, for sessions made from then on.
+    lifetime: AtomicI64,
     registry: Registry,
     /// Last uses that wait to be written, and the turn of the one that writes them for all.
     unwritten: Mutex<Vec<(SessionKey, i64)>>,
@@ -78,13 +81,23 @@ impl Sessions {
         Self {
             store,
             directory,
-            seal,
-            config,
+            seal: ArcSwap::new(seal),
+            idle_for: AtomicI64::new(in_seconds(config.idle_for)),
+            lifetime: AtomicI64::new(in_seconds(config.lifetime)),
             registry: Registry::new(CACHED),
             unwritten: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
             failed_at: AtomicI64::new(i64::MIN),
         }
+    }
+
+    /// Takes over what a reload of the config changed. A session keeps its absolute end.
+    pub fn reload(&self, seal: Arc<SealRing>, config: &SessionsConfig) {
+        self.seal.store(seal);
+        self.idle_for
+            .store(in_seconds(config.idle_for), Ordering::Relaxed);
+        self.lifetime
+            .store(in_seconds(config.lifetime), Ordering::Relaxed);
     }
 
     /// Makes a session and gives the cookie value (43 base64url characters of 256 random bits), which is kept nowhere.
@@ -95,8 +108,7 @@ impl Sessions {
     ) -> Result<(Secret, Arc<Session>), StoreError> {
         let cookie = URL_SAFE_NO_PAD.encode(random::<32>()?);
         let key = SessionKey::digest(cookie.as_bytes());
-        let lifetime =
-            SignedDuration::try_from(self.config.lifetime).unwrap_or(SignedDuration::MAX);
+        let lifetime = SignedDuration::from_secs(self.lifetime.load(Ordering::Relaxed));
         let sealed = self.seal_tokens(&new.tokens)?;
         let session = Session {
             key,
@@ -160,7 +172,7 @@ impl Sessions {
 
     /// Neither ended, nor over, nor idle.
     fn is_alive(&self, session: &Session, now: Timestamp) -> bool {
-        let idle_for = i64::try_from(self.config.idle_for.as_secs()).unwrap_or(i64::MAX);
+        let idle_for = self.idle_for.load(Ordering::Relaxed);
         let seen_at = session.seen_at.load(Ordering::Relaxed);
         !session.ended.is_cancelled()
             && now < session.expires_at
@@ -283,7 +295,7 @@ impl Sessions {
         if sealed.is_empty() {
             return Ok(Tokens::default());
         }
-        let Ok(plain) = self.seal.open(PURPOSE, &sealed) else {
+        let Ok(plain) = self.seal.load().open(PURPOSE, &sealed) else {
             tracing::warn!("the tokens of a session were sealed by a key that is gone");
             return Ok(Tokens::default());
         };
@@ -307,6 +319,7 @@ impl Sessions {
             return Ok(String::new());
         }
         self.seal
+            .load()
             .seal(PURPOSE, &serde_json::to_vec(&plain)?)
             .map_err(|error| StoreError(error.to_string()))
     }
@@ -373,7 +386,7 @@ impl Sessions {
         self.registry.forget_unused(now.as_second() - UNUSED_FOR);
         // The store knows of the last use a little later than the cache does.
         self.write_all_seen().await?;
-        let idle_for = i64::try_from(self.config.idle_for.as_secs()).unwrap_or(i64::MAX);
+        let idle_for = self.idle_for.load(Ordering::Relaxed);
         let idle_since = now.as_second().saturating_sub(idle_for) - 2 * SEEN_EVERY;
         rows::sweep(&self.store, now.as_second(), idle_since).await
     }
@@ -388,6 +401,10 @@ fn within_grace(
     known
         .filter(|session| now.as_second() - session.confirmed_at.load(Ordering::Relaxed) < GRACE)
         .map_or(Err(error), |session| Ok(Some(session)))
+}
+
+fn in_seconds(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn seconds(time: Option<Timestamp>) -> i64 {
