@@ -283,6 +283,50 @@ mod tests {
         assert!(!error.to_string().contains("hidden"), "{error}");
     }
 
+    /// An HTTPS server on loopback, and its certificate in PEM.
+    async fn tls_server() -> (SocketAddr, Vec<u8>) {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let _ = stream.read(&mut [0; 4096]).await;
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                let _ = stream.write_all(answer).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        (address, made.cert.pem().into_bytes())
+    }
+
+    #[tokio::test]
+    async fn trusts_a_certificate_only_where_its_root_was_given() {
+        let (address, pem) = tls_server().await;
+        let get = async |roots: &[Vec<u8>]| {
+            let request = Request::get(format!("https://{address}/"))
+                .body(Bytes::new())
+                .unwrap();
+            let client = Outbound::new(roots).unwrap();
+            client.send(request, 100, Duration::from_secs(5)).await
+        };
+        let error = get(&[]).await.unwrap_err();
+        assert!(matches!(error, OutboundError::Connect(_)), "{error}");
+        assert_eq!(&get(&[pem]).await.unwrap().body[..], b"ok");
+    }
+
     #[test]
     fn refuses_a_root_that_is_no_certificate() {
         assert!(Outbound::new(&[b"not pem".to_vec()]).is_err());

@@ -93,7 +93,7 @@ reasons! {
         "You need to sign in to see this.", "Sign in and try again.";
     /// The access rules or the roles say no.
     Forbidden => FORBIDDEN, "forbidden", "You do not have access to this page",
-        "You are signed in, but your roles do not include this page.", "If you need it, ask whoever manages access to this app.";
+        "The rules of this app do not open this page to you.", "If you need it, ask whoever manages access to this app.";
     /// No role was mapped and there is no default.
     NoRole => FORBIDDEN, "no_role", "You do not have a role in this app",
         "You are signed in, but none of your groups gives you a role here.", "Ask your administrator to add you to a group that this app knows.";

@@ -276,3 +276,6 @@ async fn work(listener: TcpListener, worker: Arc<Worker>, tls: Option<TlsAccepto
     house.abort();
     worker.log.flush();
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::pool::PoolOptions;
+use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Sqlite, SqlitePool, Transaction};
 
@@ -95,6 +95,16 @@ impl Store {
         &self.writer
     }
 
+    /// The writing connection, so that what is committed over it reaches the disk before it counts, with all that was
+    /// committed before: for what a power failure must not take back. It costs an `fsync`; all other writes do without.
+    pub(crate) async fn durable(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        let mut connection = self.writer.acquire().await?;
+        sqlx::query("PRAGMA synchronous = FULL")
+            .execute(&mut *connection)
+            .await?;
+        Ok(connection)
+    }
+
     /// Runs one step against the store under its deadline, so that a store that hangs is an error and not a hang.
     pub(crate) async fn within<T, E: From<StoreError>>(
         &self,
@@ -167,18 +177,31 @@ fn settings(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options
         .busy_timeout(BUSY)
         .foreign_keys(true)
-        .synchronous(SqliteSynchronous::Full)
+        // In WAL mode this survives kill -9; `Store::durable` is for what must survive a power failure too.
+        .synchronous(SqliteSynchronous::Normal)
         .statement_cache_capacity(48)
         // Negative: KiB. The default of 2 MiB for each connection buys nothing here.
         .pragma("cache_size", "-512")
         .disable_statement_logging()
 }
 
+/// Takes [`Store::durable`] back when the connection returns to its pool.
+fn lasting(options: PoolOptions<Sqlite>) -> PoolOptions<Sqlite> {
+    options.after_release(|connection, _| {
+        Box::pin(async move {
+            sqlx::query("PRAGMA synchronous = NORMAL")
+                .execute(connection)
+                .await?;
+            Ok(true)
+        })
+    })
+}
+
 /// Opens the writer, again while another process holds the file for its switch to WAL (SQLite calls no busy handler then).
 async fn connect_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
     let mut tries = 1;
     loop {
-        match pool(1).connect_with(options.clone()).await {
+        match lasting(pool(1)).connect_with(options.clone()).await {
             Ok(pool) => return Ok(pool),
             Err(error) if tries >= OPEN_TRIES => return Err(error.into()),
             Err(error) if !error.to_string().contains("locked") => return Err(error.into()),

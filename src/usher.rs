@@ -114,6 +114,10 @@ impl Usher {
     pub async fn reloaded(&self, config: Config) -> Result<Self, StartError> {
         let mut lasting = self.lasting.clone();
         lasting.parts.seal = Arc::new(keys::seal_ring(&lasting.store, &config.seal_keys).await?);
+        let parts = &lasting.parts;
+        parts
+            .sessions
+            .reload(Arc::clone(&parts.seal), &config.sessions);
         Ok(Self::build(Arc::new(config), self.generation + 1, lasting))
     }
 

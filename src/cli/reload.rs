@@ -93,7 +93,6 @@ fn needs_restart(former: &Config, new: &Config) -> Option<&'static str> {
         ("listen", former.listen != new.listen),
         ("metrics.listen", former.metrics != new.metrics),
         ("store", former.store != new.store),
-        ("sessions", former.sessions != new.sessions),
     ];
     changed
         .into_iter()

@@ -123,6 +123,10 @@ impl Builder<'_, '_> {
     }
 
     /// The next event that begins or ends a node. Tags and comments say nothing to a config.
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the parser's enum is not exhaustive"
+    )]
     fn next(&mut self) -> Result<(Start, Place), Problem> {
         loop {
             let Some(event) = self.parser.next_event() else {
@@ -137,7 +141,7 @@ impl Builder<'_, '_> {
                 Event::MappingStart(_, anchor, _) => Start::Map(anchor),
                 Event::Alias(anchor) => Start::Alias(anchor),
                 Event::SequenceEnd | Event::MappingEnd | Event::StreamEnd => Start::End,
-                // Stream and document marks, comments: no part of the tree.
+                // Comments and marks are no part of the tree.
                 _ => continue,
             };
             return Ok((start, place(&span)));

@@ -70,6 +70,8 @@ impl Directory {
     /// the caller goes on with what [`Directory::waiting_event`] gives.
     pub async fn put_event(&self, event: &Event, now: Timestamp) -> Result<(), StoreError> {
         let work = async {
+            // The app may keep what it is told for ever: its event and its user must not be forgotten here.
+            let mut connection = self.store.durable().await?;
             sqlx::query(
                 "INSERT INTO events (id, user_id, app, body, told, created_at) \
                  VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, app) DO NOTHING",
@@ -80,7 +82,7 @@ impl Directory {
             .bind(&event.body)
             .bind(&event.told)
             .bind(now.as_second())
-            .execute(self.store.writer())
+            .execute(&mut *connection)
             .await?;
             Ok(())
         };

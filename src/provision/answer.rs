@@ -13,6 +13,8 @@ use crate::outbound::{Answer, OutboundError};
 
 /// Characters of an account id.
 const ACCOUNT_LEN: usize = 256;
+/// The longest `Retry-After` that is believed.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Characters of `user_message` and `reason` that are kept.
 const MESSAGE_LEN: usize = 500;
 
@@ -129,10 +131,11 @@ fn again(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Verdict {
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
     }
     let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+    let wait = Duration::try_from(date.duration_since(now)).unwrap_or_default();
+    Some(wait.min(LONGEST_WAIT))
 }
 
 fn success(body: &[u8], provisioning: &Provisioning, callback: &Callback) -> Verdict {
@@ -225,4 +228,27 @@ fn roles(
             .cloned()
             .collect(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_never_out_of_bounds() {
+        let now: Timestamp = "1994-11-06T08:49:30Z".parse().unwrap();
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            retry_after(&headers, now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(read("5"), Some(5));
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
+        assert_eq!(read("Sat, 05 Nov 1994 08:49:37 GMT"), Some(0));
+        assert_eq!(read("18446744073709551615"), Some(3600));
+        for nonsense in ["-1", "soon", "99999999999999999999", "1.5"] {
+            assert_eq!(read(nonsense), None, "{nonsense}");
+        }
+    }
 }

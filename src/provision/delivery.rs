@@ -114,7 +114,7 @@ impl Delivery<'_> {
             };
             let wait = jittered(pause).max(after.unwrap_or_default());
             let left = self.deadline.saturating_duration_since(Instant::now());
-            if permit.probe || left < wait + AT_LEAST {
+            if permit.probe || left < wait.saturating_add(AT_LEAST) {
                 return Outcome::Down {
                     cause,
                     retry_after: after.unwrap_or(COME_BACK),

@@ -104,23 +104,9 @@ impl Provisioner {
             let account = person.account(&app.id);
             let fingerprint = told.fingerprint().map_err(store_down)?;
             let step = next_step(provisioning, account, occasion, &fingerprint, waited);
-            let kind = match step {
-                Step::Done
-                    if self
-                        .is_waiting(provisioning, &person, app, occasion)
-                        .await? =>
-                {
-                    Kind::Updated
-                }
-                Step::Done => return Ok(()),
-                Step::NotInvited => return Err(not_invited(app)),
-                Step::RefusalStands { message, reason } => {
-                    return Err(refused(app, message, reason.as_deref()));
-                }
-                Step::OpenAlone => return self.open_alone(app, &person, &fingerprint, now).await,
-                Step::Tell(kind) => kind,
-            };
-            let Some(callback) = &provisioning.callback else {
+            let asked = (step, occasion);
+            let Some((kind, callback)) = self.to_do(asked, app, &person, &fingerprint, now).await?
+            else {
                 return Ok(());
             };
             if let Some(failure) = turn.failure() {
@@ -159,20 +145,36 @@ impl Provisioner {
             .ok_or_else(|| Refusal::new(Reason::Deactivated, "the user is gone from the directory"))
     }
 
-    /// Whether the app may have seen an event that it did not answer: at a sign-in it is sent again, even if what it
-    /// tells was taken back since.
-    async fn is_waiting(
+    /// Does what needs no callback; gives what there is to tell and where, if there is.
+    async fn to_do<'a>(
         &self,
-        provisioning: &Provisioning,
+        (step, occasion): (Step, Occasion),
+        app: &'a App,
         person: &Person,
-        app: &App,
-        occasion: Occasion,
-    ) -> Result<bool, Refusal> {
-        if provisioning.callback.is_none() || occasion == Occasion::Visit {
-            return Ok(false);
-        }
-        let waiting = self.directory.waiting_event(&person.user, &app.id).await;
-        Ok(waiting.map_err(store_down)?.is_some())
+        fingerprint: &str,
+        now: Timestamp,
+    ) -> Result<Option<(Kind, &'a Callback)>, Refusal> {
+        let provisioning = app.provisioning.as_ref();
+        let callback = provisioning.and_then(|provisioning| provisioning.callback.as_ref());
+        let kind = match step {
+            // The app may have seen an event that it did not answer: it is sent again, even if what it tells was taken
+            // back since.
+            Step::Done if occasion == Occasion::SignIn && callback.is_some() => {
+                let waiting = self.directory.waiting_event(&person.user, &app.id).await;
+                waiting.map_err(store_down)?.map(|_| Kind::Updated)
+            }
+            Step::Done => None,
+            Step::NotInvited => return Err(not_invited(app)),
+            Step::RefusalStands { message, reason } => {
+                return Err(refused(app, message, reason.as_deref()));
+            }
+            Step::OpenAlone => {
+                self.open_alone(app, person, fingerprint, now).await?;
+                None
+            }
+            Step::Tell(kind) => Some(kind),
+        };
+        Ok(kind.zip(callback))
     }
 
     /// An account without anybody to ask.
@@ -246,6 +248,16 @@ impl Provisioner {
             state,
             told: event.told.clone(),
         };
+        self.write(call, account, event).await
+    }
+
+    /// Writes the answer to an event, and says what it means.
+    async fn write(
+        &self,
+        call: &Call<'_>,
+        account: Account,
+        event: Event,
+    ) -> Result<Event, Refusal> {
         self.directory
             .put_account(&call.person.user, &account, Some(&event), call.now)
             .await

@@ -56,7 +56,7 @@ impl Turns {
         Turn {
             guard: Some(guard),
             waited,
-            place: place,
+            place,
         }
     }
 

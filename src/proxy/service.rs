@@ -53,7 +53,12 @@ pub(crate) async fn serve(
 ) -> Result<Answer, Infallible> {
     peer.state.begin();
     let (parts, body) = request.into_parts();
-    let upgrade = parts.version != Version::HTTP_2 && parts.headers.contains_key(UPGRADE);
+    let http2 = parts.version == Version::HTTP_2;
+    if http2 {
+        // On HTTP/1, the guard notes the heads.
+        peer.state.head_done();
+    }
+    let upgrade = !http2 && parts.headers.contains_key(UPGRADE);
     let response = answer(&peer, parts, body).await;
     if upgrade {
         peer.state.answer_upgrade(match response.status() {

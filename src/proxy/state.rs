@@ -70,7 +70,6 @@ impl ConnectionState {
 
     /// A request begins.
     pub(crate) fn begin(&self) {
-        self.head_done();
         self.in_flight
             .store(self.in_flight.load(Relaxed) + 1, Relaxed);
     }
@@ -99,12 +98,16 @@ impl ConnectionState {
             (since != NONE).then(|| self.epoch + Duration::from_millis(since) + limit)
         };
         let quiet = self.in_flight.load(Relaxed) == 0;
+        let idle_since = self.idle_since.load(Relaxed);
+        // While a request is in flight, the next one may take its time.
+        let head_since = match self.head_since.load(Relaxed) {
+            NONE => NONE,
+            since => since.max(idle_since),
+        };
         [
-            at(self.head_since.load(Relaxed), timeouts.header),
             at(self.stalled_since.load(Relaxed), timeouts.idle),
-            quiet
-                .then(|| at(self.idle_since.load(Relaxed), timeouts.idle))
-                .flatten(),
+            at(head_since, timeouts.header).filter(|_| quiet),
+            at(idle_since, timeouts.idle).filter(|_| quiet),
             stopping.filter(|_| quiet).map(|since| since + STOP_GRACE),
         ]
         .into_iter()

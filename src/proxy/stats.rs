@@ -192,7 +192,7 @@ impl Collector for Totals {
         let buckets: Vec<(f64, u64)> = BOUNDS
             .iter()
             .map(|bound| *bound as f64 / 1e6)
-            .chain([f64::MAX])
+            .chain([f64::INFINITY])
             .enumerate()
             .map(|(index, bound)| (bound, self.sum(|worker| &worker.added[index])))
             .collect();

@@ -65,6 +65,11 @@ impl Certificate {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
+    #[cfg(test)]
+    pub(super) fn leaf(&self) -> Option<CertificateDer<'static>> {
+        self.current.0.load().cert.first().cloned()
+    }
+
     /// Reads the files again if they changed. What cannot be used is reported, and the former certificate stays.
     pub(super) fn reload_if_changed(&mut self) {
         let now = stamp(&self.files);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Session, SessionKey};
+use crate::identity::UserId;
 use crate::store::StoreError;
 
 /// Locks that share the keys between them; a power of two up to 256.
@@ -32,8 +33,8 @@ pub(super) struct Load {
     pub(super) failed: tokio::sync::Mutex<Option<StoreError>>,
     /// Set by an end that may have come after the look: what was read must not go into the cache.
     ended: AtomicBool,
-    /// Set by a change of a person that may have come after the look: read again.
-    changed: AtomicBool,
+    /// Whose attributes, roles or accounts changed, maybe after the look: read again if it is theirs.
+    changed: Mutex<Vec<UserId>>,
 }
 
 /// A share in the load of a key; with the last one the load is over.
@@ -122,11 +123,11 @@ impl Registry {
         })
     }
 
-    /// Makes every load under way read again.
-    pub(super) fn change_loads(&self) {
+    /// Makes every load under way read again that turns out to be of this user.
+    pub(super) fn change_loads(&self, user: &UserId) {
         for shard in self.each() {
             for load in shard.loads.values() {
-                load.changed.store(true, Ordering::Release);
+                load.changed().push(user.clone());
             }
         }
     }
@@ -162,6 +163,12 @@ impl Shard {
     }
 }
 
+impl Load {
+    fn changed(&self) -> MutexGuard<'_, Vec<UserId>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Ticket<'_> {
     /// The load that it is a share of.
     pub(super) fn load(&self) -> &Load {
@@ -170,12 +177,15 @@ impl Ticket<'_> {
 
     /// Before the store is read: what changed until here is seen by reading.
     pub(super) fn begin(&self) {
-        self.load.changed.store(false, Ordering::Release);
+        self.load.changed().clear();
     }
 
     /// After the store was read: puts the session into the cache, or `refresh`es the one that is there.
+    /// On the `last` try also if its user changed meanwhile: the caller then marks it as not confirmed.
     pub(super) fn settle(
         &self,
+        user: &UserId,
+        last: bool,
         made: impl FnOnce() -> Session,
         refresh: impl FnOnce(&Session),
     ) -> Settled {
@@ -183,7 +193,7 @@ impl Ticket<'_> {
         if self.load.ended.load(Ordering::Acquire) {
             return Settled::Ended;
         }
-        if self.load.changed.swap(false, Ordering::AcqRel) {
+        if std::mem::take(&mut *self.load.changed()).contains(user) && !last {
             return Settled::Changed;
         }
         if let Some(session) = shard.live.get(&self.key) {

@@ -42,6 +42,13 @@ type Columns = (
     i64,
 );
 
+/// In the order of [`Columns`].
+const READ: &str = "SELECT s.sid, s.origin, s.idp, b.protocol, s.issuer, s.subject, \
+     s.authenticated_at, s.acr, s.idp_session, s.created_at, s.expires_at, \
+     s.seen_at, s.renew_at FROM sessions s JOIN subjects b ON b.idp = s.idp AND \
+     b.issuer = s.issuer AND b.value = s.subject AND b.user_id = s.user_id \
+     WHERE s.key = $1";
+
 fn time(second: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_second(second)
         .map_err(|_| StoreError("a session has a time out of range".to_owned()))
@@ -77,16 +84,10 @@ pub(super) async fn read(
     let columns: Option<Columns> = store
         .within(async {
             Ok::<_, StoreError>(
-                sqlx::query_as(
-                    "SELECT s.sid, s.origin, s.idp, b.protocol, s.issuer, s.subject, \
-                     s.authenticated_at, s.acr, s.idp_session, s.created_at, s.expires_at, \
-                     s.seen_at, s.renew_at FROM sessions s JOIN subjects b ON b.idp = s.idp AND \
-                     b.issuer = s.issuer AND b.value = s.subject AND b.user_id = s.user_id \
-                     WHERE s.key = $1",
-                )
-                .bind(key.to_text())
-                .fetch_optional(&store.pool)
-                .await?,
+                sqlx::query_as(READ)
+                    .bind(key.to_text())
+                    .fetch_optional(&store.pool)
+                    .await?,
             )
         })
         .await?;
@@ -188,7 +189,9 @@ pub(super) async fn delete(
                         .bind(user.as_str().to_owned())
                 }
             };
-            Ok::<_, StoreError>(query.fetch_all(store.writer()).await?)
+            // A power failure must not bring an ended session back.
+            let mut connection = store.durable().await?;
+            Ok::<_, StoreError>(query.fetch_all(&mut *connection).await?)
         })
         .await?;
     Ok(gone

@@ -38,8 +38,11 @@ const PURPOSE: &str = "tokens";
 pub struct Sessions {
     store: Store,
     directory: Directory,
-    seal: Arc<SealRing>,
-    config: SessionsConfig,
+    seal: ArcSwap<SealRing>,
+    /// Seconds; changed by a reload.
+    idle_for: AtomicI64,
+    /// Seconds; changed by a reload, for sessions made from then on.
+    lifetime: AtomicI64,
     registry: Registry,
     /// Last uses that wait to be written, and the turn of the one that writes them for all.
     unwritten: Mutex<Vec<(SessionKey, i64)>>,
@@ -78,13 +81,23 @@ impl Sessions {
         Self {
             store,
             directory,
-            seal,
-            config,
+            seal: ArcSwap::new(seal),
+            idle_for: AtomicI64::new(in_seconds(config.idle_for)),
+            lifetime: AtomicI64::new(in_seconds(config.lifetime)),
             registry: Registry::new(CACHED),
             unwritten: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
             failed_at: AtomicI64::new(i64::MIN),
         }
+    }
+
+    /// Takes over what a reload of the config changed. A session keeps its absolute end.
+    pub fn reload(&self, seal: Arc<SealRing>, config: &SessionsConfig) {
+        self.seal.store(seal);
+        self.idle_for
+            .store(in_seconds(config.idle_for), Ordering::Relaxed);
+        self.lifetime
+            .store(in_seconds(config.lifetime), Ordering::Relaxed);
     }
 
     /// Makes a session and gives the cookie value (43 base64url characters of 256 random bits), which is kept nowhere.
@@ -95,8 +108,7 @@ impl Sessions {
     ) -> Result<(Secret, Arc<Session>), StoreError> {
         let cookie = URL_SAFE_NO_PAD.encode(random::<32>()?);
         let key = SessionKey::digest(cookie.as_bytes());
-        let lifetime =
-            SignedDuration::try_from(self.config.lifetime).unwrap_or(SignedDuration::MAX);
+        let lifetime = SignedDuration::from_secs(self.lifetime.load(Ordering::Relaxed));
         let sealed = self.seal_tokens(&new.tokens)?;
         let session = Session {
             key,
@@ -121,7 +133,8 @@ impl Sessions {
         // Taken before the store knows it: an end that comes right after the write is not missed.
         let ticket = self.registry.ticket(key);
         rows::insert(&self.store, &session, &sealed).await?;
-        match ticket.settle(|| session, |_| ()) {
+        let user = session.person.load().user.clone();
+        match ticket.settle(&user, false, || session, |_| ()) {
             Settled::Live(session) => Ok((Secret::new(cookie), session)),
             // It ended, or its person changed, before it began: the first request reads it anew.
             Settled::Ended => Err(StoreError("the session ended at once".to_owned())),
@@ -160,7 +173,7 @@ impl Sessions {
 
     /// Neither ended, nor over, nor idle.
     fn is_alive(&self, session: &Session, now: Timestamp) -> bool {
-        let idle_for = i64::try_from(self.config.idle_for.as_secs()).unwrap_or(i64::MAX);
+        let idle_for = self.idle_for.load(Ordering::Relaxed);
         let seen_at = session.seen_at.load(Ordering::Relaxed);
         !session.ended.is_cancelled()
             && now < session.expires_at
@@ -202,28 +215,37 @@ impl Sessions {
         ticket: &Ticket<'_>,
         now: Timestamp,
     ) -> Result<Option<Arc<Session>>, StoreError> {
-        for _ in 0..READS {
+        for tries in 1..=READS {
+            let last = tries == READS;
             ticket.begin();
             let Some(row) = rows::read(&self.store, &self.directory, key).await? else {
                 self.registry.end(key);
                 return Ok(None);
             };
             let person = row.person.clone();
+            let user = person.user.clone();
+            // One change of the person after another: the latest is taken, and the next use reads it again.
+            let confirmed_at = if last { 0 } else { now.as_second() };
             let refresh = |session: &Session| {
                 session
                     .confirmed_at
-                    .fetch_max(now.as_second(), Ordering::Relaxed);
+                    .fetch_max(confirmed_at, Ordering::Relaxed);
                 if **session.person.load() != person {
                     session.person.store(Arc::new(person));
                 }
             };
-            match ticket.settle(|| row.into_session(*key, now), refresh) {
+            let made = || {
+                let session = row.into_session(*key, now);
+                session.confirmed_at.store(confirmed_at, Ordering::Relaxed);
+                session
+            };
+            match ticket.settle(&user, last, made, refresh) {
                 Settled::Live(session) => return Ok(Some(session)),
                 Settled::Ended => return Ok(None),
                 Settled::Changed => {}
             }
         }
-        Err(StoreError("the session keeps changing".to_owned()))
+        Err(StoreError("a session was not read".to_owned()))
     }
 
     /// For a thread's own cache: whether a session at hand may be used without asking again. False when it ended, is idle,
@@ -283,7 +305,7 @@ impl Sessions {
         if sealed.is_empty() {
             return Ok(Tokens::default());
         }
-        let Ok(plain) = self.seal.open(PURPOSE, &sealed) else {
+        let Ok(plain) = self.seal.load().open(PURPOSE, &sealed) else {
             tracing::warn!("the tokens of a session were sealed by a key that is gone");
             return Ok(Tokens::default());
         };
@@ -307,6 +329,7 @@ impl Sessions {
             return Ok(String::new());
         }
         self.seal
+            .load()
             .seal(PURPOSE, &serde_json::to_vec(&plain)?)
             .map_err(|error| StoreError(error.to_string()))
     }
@@ -347,7 +370,7 @@ impl Sessions {
 
     /// Loads the person anew into all live sessions of a user: after a change of attributes, roles or accounts.
     pub async fn reload_person(&self, user: &UserId) -> Result<(), StoreError> {
-        self.registry.change_loads();
+        self.registry.change_loads(user);
         for session in self.of_user(user) {
             let ticket = self.registry.ticket(session.key);
             // The same turn as a load: what is older cannot be stored after what is newer.
@@ -373,7 +396,7 @@ impl Sessions {
         self.registry.forget_unused(now.as_second() - UNUSED_FOR);
         // The store knows of the last use a little later than the cache does.
         self.write_all_seen().await?;
-        let idle_for = i64::try_from(self.config.idle_for.as_secs()).unwrap_or(i64::MAX);
+        let idle_for = self.idle_for.load(Ordering::Relaxed);
         let idle_since = now.as_second().saturating_sub(idle_for) - 2 * SEEN_EVERY;
         rows::sweep(&self.store, now.as_second(), idle_since).await
     }
@@ -388,6 +411,10 @@ fn within_grace(
     known
         .filter(|session| now.as_second() - session.confirmed_at.load(Ordering::Relaxed) < GRACE)
         .map_or(Err(error), |session| Ok(Some(session)))
+}
+
+fn in_seconds(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn seconds(time: Option<Timestamp>) -> i64 {

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{SessionsConfig, StoreConfig};
 use crate::directory::Directory;
-use crate::identity::{Account, AccountState, AppId, Attributes, IdpId, Protocol, Subject};
+use crate::identity::{Account, AccountState, AppId, Attributes, IdpId, Protocol, Subject, UserId};
 use crate::seal::SealRing;
 use crate::store::Store;
 
@@ -305,23 +305,25 @@ async fn what_was_read_before_the_end_does_not_come_to_life() {
         person: ArcSwap::from_pointee(house.person.clone()),
         ended: CancellationToken::new(),
     };
+    let user = house.person.user.clone();
     let ticket = registry.ticket(key);
     ticket.begin();
     registry.end(&key);
     assert!(matches!(
-        ticket.settle(made, |_| ()),
+        ticket.settle(&user, false, made, |_| ()),
         registry::Settled::Ended
     ));
     drop(ticket);
     let ticket = registry.ticket(key);
     ticket.begin();
-    registry.change_loads();
+    registry.change_loads(&UserId::generate());
+    registry.change_loads(&user);
     assert!(matches!(
-        ticket.settle(made, |_| ()),
+        ticket.settle(&user, false, made, |_| ()),
         registry::Settled::Changed
     ));
     assert!(matches!(
-        ticket.settle(made, |_| ()),
+        ticket.settle(&user, false, made, |_| ()),
         registry::Settled::Live(_)
     ));
 }
@@ -404,6 +406,32 @@ async fn tokens_of_a_key_that_is_gone_are_none() {
 }
 
 #[tokio::test]
+async fn a_reload_changes_the_limits_and_the_seal_keys() {
+    let house = house().await;
+    let (key, session) = house.sign_in().await;
+    let both = SealRing::new(&[[8u8; 32], [7u8; 32]]).unwrap();
+    let shorter = SessionsConfig {
+        idle_for: Duration::from_secs(600),
+        lifetime: Duration::from_secs(1200),
+        cookie_name: "usher".to_owned(),
+    };
+    house.sessions.reload(Arc::new(both), &shorter);
+    let tokens = house.sessions.tokens(&key).await.unwrap();
+    assert!(tokens.refresh_token.is_some(), "the old key still opens");
+    house
+        .sessions
+        .put_tokens(&session, &tokens, None)
+        .await
+        .unwrap();
+    let new = SealRing::new(&[[8u8; 32]]).unwrap();
+    house.sessions.reload(Arc::new(new), &shorter);
+    let tokens = house.sessions.tokens(&key).await.unwrap();
+    assert!(tokens.refresh_token.is_some(), "sealed anew by the newest");
+    assert!(house.find(&key, 600).await.is_none());
+    assert_eq!(house.sign_in().await.1.expires_at, at(1200));
+}
+
+#[tokio::test]
 async fn the_sweep_ends_what_is_over_and_forgets_what_nobody_uses() {
     let house = house().await;
     let (key, session) = house.sign_in().await;
@@ -436,6 +464,8 @@ async fn the_cache_is_bounded_but_keeps_what_is_held() {
         key.0[31] = turn;
         let ticket = registry.ticket(key);
         let settled = ticket.settle(
+            &house.person.user,
+            false,
             || Session {
                 key,
                 sid: like.sid.clone(),
@@ -464,4 +494,62 @@ async fn the_cache_is_bounded_but_keeps_what_is_held() {
         assert!(registry.end(&session.key));
         assert!(session.ended.is_cancelled());
     }
+}
+
+/// Run by hand: `cargo test --release --lib -- --ignored --nocapture memory_for_each`.
+#[tokio::test]
+#[ignore = "takes minutes; prints what the README says of memory"]
+async fn memory_for_each_of_100_000_sessions() {
+    const COUNT: i64 = 100_000;
+    let house = house().await;
+    sqlx::query("PRAGMA synchronous = OFF")
+        .execute(house.store.writer())
+        .await
+        .unwrap();
+    for _ in 0..1000 {
+        house.sign_in().await;
+    }
+    let before = resident_kib();
+    for _ in 0..COUNT {
+        let (key, _) = house.sign_in().await;
+        house.find(&key, 1).await.unwrap();
+    }
+    let grown = resident_kib() - before;
+    let cached = house.sessions.cached();
+    let each = grown as f64 / COUNT as f64;
+    eprintln!("{cached} cached, {grown} KiB, {each:.2} KiB each");
+    assert!(each <= 1.2, "{each:.2} KiB each");
+}
+
+fn resident_kib() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_who_changes_all_the_time_is_still_found() {
+    let house = Arc::new(house().await);
+    let (key, _) = house.sign_in().await;
+    let changing = {
+        let house = Arc::clone(&house);
+        tokio::spawn(async move {
+            loop {
+                house
+                    .sessions
+                    .reload_person(&house.person.user)
+                    .await
+                    .unwrap();
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    for second in 0..20 {
+        let found = house.sessions.find(&key, ORIGIN, at(second * 21)).await;
+        assert!(found.unwrap().is_some(), "second {}", second * 21);
+    }
+    changing.abort();
 }

@@ -145,7 +145,7 @@ async fn fifty_first_sign_ins_of_one_person_make_one_account_and_fifty_sessions(
     let mut accounts = Vec::new();
     for sign_in in sign_ins {
         let (mut browser, end) = sign_in.await.unwrap();
-        assert_eq!(end.answer.status, 200, "{}", end.answer.text());
+        assert_eq!(end.answer.status, 200, "{}", company.usher.log());
         assert_eq!(browser.open(&page("/again")).await.unwrap().status, 200);
     }
     for seen in company.app.seen() {

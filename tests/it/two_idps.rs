@@ -2,15 +2,16 @@
 
 use usher::demo::idp::{CLIENT_ID, CLIENT_SECRET, TestIdp, TestUser};
 
-use crate::support::company::{Changes, Company, is_page, page, people};
+use crate::support::company::{Changes, Company, is_page, page, people, register};
 
 /// A second IdP whose Alice has another subject, and the config entry for it.
 async fn globex(lines: &str) -> (TestIdp, String) {
     let mut alice = TestUser::new("alice", "Alice Adams", &["engineering"]);
     alice.sub = "globex-alice".to_owned();
-    let idp = TestIdp::start(([127, 0, 0, 1], 0).into(), vec![alice])
+    let idp = TestIdp::start_with_own_keys(([127, 0, 0, 1], 0).into(), vec![alice])
         .await
         .unwrap();
+    register(&idp, "globex");
     let entry = format!(
         "  - id: globex\n    label: Globex\n{lines}    oidc:\n      issuer: {}\n      client_id: {CLIENT_ID}\n      client_secret: {CLIENT_SECRET}\n",
         idp.issuer()

@@ -230,3 +230,6 @@ fn print_problems(options: &Options, problems: &Problems) {
         count(problems.problems.len(), "problem")
     ));
 }
+
+#[cfg(test)]
+mod tests;

@@ -252,3 +252,55 @@ impl Jwks {
 fn unavailable(error: &FetchError) -> OidcError {
     OidcError::Unavailable(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// How many keys of such a set may be used.
+    fn usable(keys: &Value) -> usize {
+        let body = json!({ "keys": keys }).to_string();
+        KeySet::parse(body.as_bytes()).map_or(0, |keys| keys.0.len())
+    }
+
+    fn rsa_of(bytes: usize, first: u8) -> Value {
+        let mut modulus = vec![0xff; bytes];
+        modulus[0] = first;
+        json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB"})
+    }
+
+    #[test]
+    fn an_rsa_key_has_2048_bits_at_least_and_leading_zeros_do_not_count() {
+        assert_eq!(usable(&json!([rsa_of(256, 0x80)])), 1);
+        assert_eq!(usable(&json!([rsa_of(256, 0x7f)])), 0);
+        assert_eq!(usable(&json!([rsa_of(257, 0)])), 1);
+        assert_eq!(usable(&json!([rsa_of(256, 0)])), 0);
+        assert_eq!(usable(&json!([rsa_of(128, 0xff)])), 0);
+        assert_eq!(usable(&json!([rsa_of(1025, 0xff)])), 0);
+    }
+
+    #[test]
+    fn symmetric_keys_and_unknown_curves_are_left_out() {
+        let x = URL_SAFE_NO_PAD.encode([1; 32]);
+        assert_eq!(usable(&json!([{"kty": "oct", "k": "c2VjcmV0"}])), 0);
+        assert_eq!(
+            usable(&json!([{"kty": "EC", "crv": "secp256k1", "x": x, "y": x}])),
+            0
+        );
+        assert_eq!(
+            usable(&json!([{"kty": "EC", "crv": "P-384", "x": x, "y": x}])),
+            0
+        );
+        assert_eq!(usable(&json!([{"kty": "OKP", "crv": "X25519", "x": x}])), 0);
+        assert_eq!(usable(&json!(["no key", 7, rsa_of(256, 0xff)])), 1);
+    }
+
+    #[test]
+    fn only_the_first_hundred_keys_are_looked_at() {
+        assert_eq!(usable(&json!(vec![rsa_of(256, 0xff); 150])), KEYS);
+    }
+}

@@ -18,7 +18,8 @@ use super::cached::{Cached, Entry, FetchError};
 use super::{OidcError, OidcIdp, printable};
 
 /// A sign-in that begins needs an IdP that was seen alive so recently: else the browser would be sent to a dead one.
-const SEEN_ALIVE: Duration = Duration::from_secs(5);
+/// Not zero, so that a flood of anonymous requests is one fetch a second for the IdP.
+const SEEN_ALIVE: Duration = Duration::from_secs(1);
 /// For one fetch of metadata or keys.
 pub(super) const FETCH_WITHIN: Duration = Duration::from_millis(2500);
 /// For a fetch and for waiting on somebody else's.
@@ -67,7 +68,7 @@ type Document = ProviderMetadata<
 >;
 
 impl OidcIdp {
-    /// For a sign-in that begins: asks again unless the IdP answered within the last seconds. An IdP that answers
+    /// For a sign-in that begins: asks again unless the IdP answered within the last second. An IdP that answers
     /// nonsense now is used by its last good metadata; one that does not answer is not.
     pub(super) async fn metadata_of_live_idp(&self) -> Result<Arc<Entry<Metadata>>, OidcError> {
         match self

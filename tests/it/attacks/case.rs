@@ -31,7 +31,10 @@ pub(super) struct Expectation {
 impl Row {
     /// The steps; a row with a `request` has that one.
     pub(super) fn steps(&self) -> Vec<Map<String, Value>> {
-        let request = self.request.clone().map(|r| Map::from_iter([("request".to_owned(), r)]));
+        let request = self
+            .request
+            .clone()
+            .map(|r| Map::from_iter([("request".to_owned(), r)]));
         let steps = self.steps.clone().unwrap_or_default();
         request.into_iter().chain(steps).collect()
     }
@@ -51,7 +54,10 @@ impl Row {
 
 /// Reads JSON lines; a line that is no row is an error that names it.
 pub(super) fn load(text: &str) -> Result<Vec<Row>, String> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
     let row = |(n, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|e| format!("line {}: {e}", n + 1))
     };

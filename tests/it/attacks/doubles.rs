@@ -31,13 +31,17 @@ impl Run<'_> {
             }
             ("usher.config" | "config", Value::String(words)) => {
                 let text = odd_config(words, &self.world.config());
-                self.odd_config = Some(text.ok_or_else(|| format!("unknown config fault {words:?}"))?);
+                self.odd_config =
+                    Some(text.ok_or_else(|| format!("unknown config fault {words:?}"))?);
                 Ok(())
             }
             ("start", _) => self.start_step().await,
             ("reload", _) => {
                 let config = self.world.config();
-                self.world.usher().await?.reload_with(&config);
+                let usher = self.world.usher().await?;
+                // The handler of the signal is set up a moment after the listener.
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                usher.reload_with(&config);
                 tokio::time::sleep(Duration::from_millis(700)).await;
                 Ok(())
             }
@@ -50,7 +54,9 @@ impl Run<'_> {
     }
 
     fn setting(&mut self, key: &str, value: &Value) -> Done {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         self.world.dirty = true;
         let oidc = &mut self.world.settings.oidc;
         match key {
@@ -66,7 +72,11 @@ impl Run<'_> {
                     _ => {}
                 }
             }
-            "response_mode" | "userinfo" | "refresh_every" | "allow_unverified_email" | "scopes" => {
+            "response_mode"
+            | "userinfo"
+            | "refresh_every"
+            | "allow_unverified_email"
+            | "scopes" => {
                 oidc.insert(key.to_owned(), text);
             }
             "max_age" | "acr" => {
@@ -82,7 +92,10 @@ impl Run<'_> {
     fn client_key(&mut self) {
         let pair = rcgen::KeyPair::generate().unwrap();
         let private = pair.serialize_pem().replace('\n', "\\n");
-        self.world.settings.oidc.insert("client_secret".to_owned(), format!("\"{private}\""));
+        self.world
+            .settings
+            .oidc
+            .insert("client_secret".to_owned(), format!("\"{private}\""));
         let public = AssertionKey::Pem(pair.public_key_pem());
         for idp in [&self.world.op1, &self.world.op2] {
             idp.register(client(ClientAuth::PrivateKeyJwt(public.clone())));
@@ -114,12 +127,18 @@ impl Run<'_> {
         };
         self.world.settings.top = keys;
         self.world.restart().await?;
-        self.pid = self.world.running().map(|usher| usher.pid());
+        self.note_process();
         let address = self.world.usher().await?.public();
-        self.browsers.values_mut().for_each(|browser| browser.move_to(address));
+        self.browsers
+            .values_mut()
+            .for_each(|browser| browser.move_to(address));
         if let Some(browser) = self.browser().cloned() {
             let valid = super::flow::is_valid(self.world, &browser).await?;
-            let moment = if words == "remove old" { "removed" } else { "overlap" };
+            let moment = if words == "remove old" {
+                "removed"
+            } else {
+                "overlap"
+            };
             let shown = if valid { "valid" } else { "invalid" };
             self.measure(&format!("session_after({moment})"), shown);
             self.browsers.insert("old_alice".to_owned(), browser);
@@ -132,12 +151,16 @@ impl Run<'_> {
         match verb {
             "upstream.raw" => {
                 let words = value.as_str().unwrap_or_default();
-                self.world.app.answer_with(Some(faults::upstream_raw(words)?));
+                self.world
+                    .app
+                    .answer_with(Some(faults::upstream_raw(words)?));
                 self.kept.insert("spoiled".to_owned(), words.to_owned());
                 Ok(())
             }
             "upstream.respond" => {
-                self.world.app.answer_with(Some(faults::upstream_respond(value)?));
+                self.world
+                    .app
+                    .answer_with(Some(faults::upstream_respond(value)?));
                 Ok(())
             }
             "jit.inspect" => self.inspect_callback(),
@@ -156,24 +179,30 @@ impl Run<'_> {
         if words == "SYN blackhole" {
             let (address, held) = blackhole();
             self.open.push(held);
-            return self.callback_at(&format!("http://{address}/internal/users")).await;
+            return self
+                .callback_at(&format!("http://{address}/internal/users"))
+                .await;
         }
         if let Some(config) = tls_fault(words) {
             let double = Callback::start_tls(config).await;
             let address = double.address();
             self.open.push(Box::new(double));
-            return self.callback_at(&format!("https://localhost:{}/users", address.port())).await;
+            return self
+                .callback_at(&format!("https://localhost:{}/users", address.port()))
+                .await;
         }
         match words {
             "plaintext on TLS port" => {
                 let address = self.world.callback.address();
-                self.callback_at(&format!("https://localhost:{}/users", address.port())).await
+                self.callback_at(&format!("https://localhost:{}/users", address.port()))
+                    .await
             }
             // A server that knows nothing newer answers the hello with this alert.
             "TLS 1.0" => {
                 let alert = [0x15, 3, 1, 0, 2, 2, 70];
                 let address = one_answer_server(alert.to_vec(), &mut self.open).await;
-                self.callback_at(&format!("https://localhost:{}/users", address.port())).await
+                self.callback_at(&format!("https://localhost:{}/users", address.port()))
+                    .await
             }
             "connection refused" => {
                 let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -191,16 +220,24 @@ impl Run<'_> {
     async fn callback_at(&mut self, url: &str) -> Done {
         self.world.settings.callback_url = Some(url.to_owned());
         self.world.restart().await?;
-        self.pid = self.world.running().map(|usher| usher.pid());
+        self.note_process();
         Ok(())
     }
 
     fn inspect_callback(&mut self) -> Done {
         let calls = self.world.callback.calls();
-        let calls = calls.get(self.before.callback..).unwrap_or_default().to_vec();
-        let call = calls.last().ok_or_else(|| "the callback was not called".to_owned())?;
+        let calls = calls
+            .get(self.before.callback..)
+            .unwrap_or_default()
+            .to_vec();
+        let call = calls
+            .last()
+            .ok_or_else(|| "the callback was not called".to_owned())?;
         let all_signed = calls.iter().all(|call| call.signed);
-        self.measure("jit.signature", if all_signed { "valid" } else { "invalid" });
+        self.measure(
+            "jit.signature",
+            if all_signed { "valid" } else { "invalid" },
+        );
         let now = jiff::Timestamp::now().as_second();
         let fresh = verify(&call.head, &call.body, Some(now));
         let late = verify(&call.head, &call.body, Some(now + 301));
@@ -231,19 +268,29 @@ impl Run<'_> {
                 }
             }
             "userinfo" => {
-                let map = value.as_object().ok_or_else(|| format!("unknown {verb} {value}"))?;
+                let map = value
+                    .as_object()
+                    .ok_or_else(|| format!("unknown {verb} {value}"))?;
                 for (name, value) in map {
-                    idp.always(Fault::Userinfo(UserinfoFault::Claim(name.clone(), value.clone())));
+                    idp.always(Fault::Userinfo(UserinfoFault::Claim(
+                        name.clone(),
+                        value.clone(),
+                    )));
                 }
             }
             "metadata" => {
-                let map = value.as_object().ok_or_else(|| format!("unknown {verb} {value}"))?;
+                let map = value
+                    .as_object()
+                    .ok_or_else(|| format!("unknown {verb} {value}"))?;
                 for (name, value) in map {
                     idp.always(Fault::Discovery(discovery(idp, name, value)));
                 }
             }
             "clock" => {
-                let seconds = words.trim_end_matches('s').trim_start_matches('+').parse::<i64>();
+                let seconds = words
+                    .trim_end_matches('s')
+                    .trim_start_matches('+')
+                    .parse::<i64>();
                 let seconds = seconds.map_err(|_| format!("unknown {verb} {words:?}"))?;
                 idp.settings(|settings| {
                     settings.clock_offset = SignedDuration::from_secs(seconds);
@@ -271,7 +318,9 @@ impl Run<'_> {
 fn not_offered(words: &str) -> Done {
     for flow in ["implicit", "hybrid"] {
         if words.contains(flow) {
-            return Err(Stop::NotApplicable(format!("{words}: there is no {flow} flow")));
+            return Err(Stop::NotApplicable(format!(
+                "{words}: there is no {flow} flow"
+            )));
         }
     }
     Ok(())
@@ -284,17 +333,24 @@ fn token_faults(
     use usher::demo::idp::TokenFault;
     match value {
         Value::String(words) => Ok(faults::id_token(words, peers)?),
-        Value::Object(map) => {
-            Ok(map.iter().map(|(k, v)| TokenFault::Claim(k.clone(), v.clone())).collect())
-        }
+        Value::Object(map) => Ok(map
+            .iter()
+            .map(|(k, v)| TokenFault::Claim(k.clone(), v.clone()))
+            .collect()),
         other => Err(Stop::Fail(format!("unknown id_token fault {other}"))),
     }
 }
 
 /// Gives the person of this `sub` (who is also its user name) these claims.
 fn claims(idp: &TestIdp, value: &Value) -> Done {
-    let map = value.as_object().ok_or_else(|| format!("unknown claims {value}"))?;
-    let sub = map.get("sub").and_then(Value::as_str).unwrap_or("alice").to_owned();
+    let map = value
+        .as_object()
+        .ok_or_else(|| format!("unknown claims {value}"))?;
+    let sub = map
+        .get("sub")
+        .and_then(Value::as_str)
+        .unwrap_or("alice")
+        .to_owned();
     if idp.user(&sub).is_none() {
         let mut user = TestUser::new(&sub, &sub, &["users"]);
         user.sub.clone_from(&sub);
@@ -347,7 +403,10 @@ fn token_endpoint(words: &str) -> Result<Fault, Stop> {
         let fault = EndpointFault::Status(status, "{}".to_owned());
         return Ok(Fault::Endpoint(Endpoint::Token, fault));
     }
-    Ok(Fault::RefreshResponse(ResponseFault::Error(status, error.to_owned())))
+    Ok(Fault::RefreshResponse(ResponseFault::Error(
+        status,
+        error.to_owned(),
+    )))
 }
 
 fn jwks(words: &str) -> Result<Fault, Stop> {
@@ -360,7 +419,9 @@ fn jwks(words: &str) -> Result<Fault, Stop> {
         "use=enc" => Fault::Jwks(JwksFault::Field("use".to_owned(), json!("enc"))),
         "garbage" => Fault::Endpoint(Endpoint::Jwks, EndpointFault::Garbage),
         "timeout" => Fault::Endpoint(Endpoint::Jwks, EndpointFault::Hang),
-        "503" | "5xx" => Fault::Endpoint(Endpoint::Jwks, EndpointFault::Status(503, "{}".to_owned())),
+        "503" | "5xx" => {
+            Fault::Endpoint(Endpoint::Jwks, EndpointFault::Status(503, "{}".to_owned()))
+        }
         other => return Err(Stop::Fail(format!("unknown op.jwks {other:?}"))),
     })
 }
@@ -439,7 +500,11 @@ fn tls_fault(words: &str) -> Option<rustls::ServerConfig> {
         .unwrap()
         .with_no_client_auth();
     let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    Some(config.with_single_cert(vec![certificate.der().clone()], key).unwrap())
+    Some(
+        config
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap(),
+    )
 }
 
 async fn one_answer_server(

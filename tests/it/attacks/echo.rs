@@ -44,7 +44,9 @@ impl Dechunker {
             return self.head();
         }
         if self.left > 0 {
-            let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.buffer.len());
+            let take = usize::try_from(self.left)
+                .unwrap_or(usize::MAX)
+                .min(self.buffer.len());
             self.digest.update(&self.buffer[..take]);
             self.buffer.drain(..take);
             self.left -= take as u64;
@@ -52,28 +54,43 @@ impl Dechunker {
             self.between = self.left == 0;
             return self.left == 0;
         }
-        let Some(end) = find(&self.buffer, b"\r\n") else { return false };
+        let Some(end) = find(&self.buffer, b"\r\n") else {
+            return false;
+        };
         let line: Vec<u8> = self.buffer.drain(..end + 2).take(end).collect();
         if std::mem::take(&mut self.between) {
             return true;
         }
         let digits = String::from_utf8_lossy(&line).into_owned();
-        let digits = digits.split(';').next().unwrap_or_default().trim().to_owned();
+        let digits = digits
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         self.left = u64::from_str_radix(&digits, 16).unwrap_or(0);
         self.whole = self.left == 0;
         !self.whole
     }
 
     fn head(&mut self) -> bool {
-        let Some(end) = find(&self.buffer, b"\r\n\r\n") else { return false };
+        let Some(end) = find(&self.buffer, b"\r\n\r\n") else {
+            return false;
+        };
         let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
         let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|s| s.parse().ok())
+            .unwrap_or(0);
         if (100..200).contains(&status) {
             return true;
         }
         self.status = Some(status);
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:"));
         self.counted = length.and_then(|l| l.trim().parse().ok());
         self.left = self.counted.unwrap_or(0);
         self.whole = self.counted == Some(0);
@@ -91,6 +108,7 @@ impl Dechunker {
     /// The digest of a whole body.
     pub(super) fn digest(&self) -> Option<String> {
         let digest = self.digest.clone().finish();
-        self.whole.then(|| crate::support::recorder::hex(digest.as_ref()))
+        self.whole
+            .then(|| crate::support::recorder::hex(digest.as_ref()))
     }
 }

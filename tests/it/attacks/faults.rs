@@ -14,7 +14,9 @@ use crate::support::{
 /// `100 MiB`, `64KiB`, `1 GiB random` in bytes.
 pub(super) fn size(text: &str) -> Option<u64> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != ',')
+        .unwrap_or(text.len());
     let number: u64 = text[..end].replace(',', "").parse().ok()?;
     let unit = text[end..].split_whitespace().next().unwrap_or_default();
     Some(match unit {
@@ -30,7 +32,10 @@ pub(super) fn size(text: &str) -> Option<u64> {
 pub(super) fn id_token(words: &str, peers: (&str, &str)) -> Result<Vec<TokenFault>, String> {
     let words = words.split(" (").next().unwrap_or_default().trim();
     let unknown = || format!("unknown id_token fault {words:?}");
-    if let Some(faults) = algorithm(words).or_else(|| key(words)).or_else(|| header(words)) {
+    if let Some(faults) = algorithm(words)
+        .or_else(|| key(words))
+        .or_else(|| header(words))
+    {
         return Ok(faults);
     }
     if let Some(faults) = issuer(words, peers).or_else(|| odd_claim(words)) {
@@ -84,8 +89,10 @@ fn key(words: &str) -> Option<Vec<TokenFault>> {
             let kid = TokenFault::Header("kid".to_owned(), json!("op2-key"));
             return Some(vec![TokenFault::AttackerKey(KeyHint::Nothing), kid]);
         }
-        "signed by client's own signing key" | "signed by usher's identity-JWT key"
-        | "signed by another key" | "wrong key" => KeyHint::Nothing,
+        "signed by client's own signing key"
+        | "signed by usher's identity-JWT key"
+        | "signed by another key"
+        | "wrong key" => KeyHint::Nothing,
         "signature corrupt" | "one bit of the signature flipped" | "bit flipped" => {
             return Some(vec![TokenFault::CorruptSignature]);
         }
@@ -122,15 +129,27 @@ fn header(words: &str) -> Option<Vec<TokenFault>> {
 fn nested_none() -> String {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    let inner = format!("{}.{}.", encode("{\"alg\":\"none\"}"), encode("{\"sub\":\"alice\"}"));
-    format!("{}.{}.AA", encode("{\"alg\":\"RS256\",\"cty\":\"JWT\"}"), encode(&inner))
+    let inner = format!(
+        "{}.{}.",
+        encode("{\"alg\":\"none\"}"),
+        encode("{\"sub\":\"alice\"}")
+    );
+    format!(
+        "{}.{}.AA",
+        encode("{\"alg\":\"RS256\",\"cty\":\"JWT\"}"),
+        encode(&inner)
+    )
 }
 
 fn issuer(words: &str, (own, other): (&str, &str)) -> Option<Vec<TokenFault>> {
     let value = match words {
         "iss other" => json!("https://other.test"),
         "iss with trailing slash" => json!(format!("{own}/")),
-        "iss upper-case host" => json!(own.to_uppercase().replace("HTTP", "http").replace("127.0.0.1", "LOCALHOST")),
+        "iss upper-case host" => json!(
+            own.to_uppercase()
+                .replace("HTTP", "http")
+                .replace("127.0.0.1", "LOCALHOST")
+        ),
         // The IdP of the test is on http already; the other scheme is the fault.
         "iss http" => json!(own.replace("http://", "https://")),
         "iss op2" => json!(other),
@@ -175,7 +194,11 @@ fn claim(words: &str) -> Option<TokenFault> {
         return Some(TokenFault::RemoveClaim(name));
     }
     if let Some(offset) = value.strip_prefix("now") {
-        let offset = if offset.is_empty() { 0 } else { offset.parse().ok()? };
+        let offset = if offset.is_empty() {
+            0
+        } else {
+            offset.parse().ok()?
+        };
         return Some(TokenFault::Time(name, offset));
     }
     let value = value.trim_end_matches(" string");
@@ -190,7 +213,11 @@ fn claim(words: &str) -> Option<TokenFault> {
 }
 
 fn answer(status: u16, body: &str) -> Fault {
-    Fault::Answer { status, headers: Vec::new(), body: body.as_bytes().to_vec() }
+    Fault::Answer {
+        status,
+        headers: Vec::new(),
+        body: body.as_bytes().to_vec(),
+    }
 }
 
 /// How the callback misbehaves by these words; `None` for faults of its connection (TLS, an address
@@ -210,7 +237,10 @@ pub(super) fn callback(words: &str) -> Result<Rule, String> {
         "commit then hang" | "commit-then-hang" | "create then timeout" => {
             rule.commit = true;
             rule.times = Some(1);
-            Fault::Raw { bytes: Vec::new(), close: false }
+            Fault::Raw {
+                bytes: Vec::new(),
+                close: false,
+            }
         }
         "garbage" | "not JSON" | "200 not json" | "HTML" => answer(200, "<html>no</html>"),
         "empty body" | "200 empty" => answer(200, ""),
@@ -227,16 +257,26 @@ fn plain_answer(words: &str) -> Option<Fault> {
     let (status, body) = words.split_once(' ').unwrap_or((words, ""));
     let status: u16 = status.parse().ok().filter(|s| (100..600).contains(s))?;
     let body = body.trim();
-    if let Some(to) = body.strip_prefix("to ").or_else(|| body.strip_prefix("Location: ")) {
+    if let Some(to) = body
+        .strip_prefix("to ")
+        .or_else(|| body.strip_prefix("Location: "))
+    {
         let headers = vec![("Location".to_owned(), to.to_owned())];
-        return Some(Fault::Answer { status, headers, body: Vec::new() });
+        return Some(Fault::Answer {
+            status,
+            headers,
+            body: Vec::new(),
+        });
     }
     let json = body.is_empty() || serde_json::from_str::<Value>(body).is_ok();
     json.then(|| answer(status, body))
 }
 
 fn silence(words: &str) -> Option<Fault> {
-    let raw = |text: &str| Fault::Raw { bytes: text.as_bytes().to_vec(), close: false };
+    let raw = |text: &str| Fault::Raw {
+        bytes: text.as_bytes().to_vec(),
+        close: false,
+    };
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n";
     Some(match words {
         "accept then silence" | "timeout" | "hang" => raw(""),
@@ -245,9 +285,10 @@ fn silence(words: &str) -> Option<Fault> {
             first: head.as_bytes().to_vec(),
             rest: b"{\"account\":\"1\"}".to_vec(),
         },
-        "1 byte/s headers" => {
-            Fault::Drip { first: Vec::new(), rest: [head, "{\"account\":\"1\"}"].concat().into_bytes() }
-        }
+        "1 byte/s headers" => Fault::Drip {
+            first: Vec::new(),
+            rest: [head, "{\"account\":\"1\"}"].concat().into_bytes(),
+        },
         _ => return None,
     })
 }
@@ -256,19 +297,27 @@ fn bombs(words: &str) -> Option<Fault> {
     let head = |more: &str| {
         format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{more}\r\n").into_bytes()
     };
-    let many = || (0..10_000).map(|n| format!("X-{n}: a\r\n")).collect::<String>();
+    let many = || {
+        (0..10_000)
+            .map(|n| format!("X-{n}: a\r\n"))
+            .collect::<String>()
+    };
     Some(match words {
         "gzip bomb 1 GiB" | "jit gzip" => Fault::Answer {
             status: 200,
             headers: vec![("Content-Encoding".to_owned(), "gzip".to_owned())],
             body: gzip_bomb(1 << 30),
         },
-        "10,000 headers" => {
-            Fault::Raw { bytes: head(&format!("{}Content-Length: 2\r\n", many())), close: false }
-        }
+        "10,000 headers" => Fault::Raw {
+            bytes: head(&format!("{}Content-Length: 2\r\n", many())),
+            close: false,
+        },
         _ if words.starts_with("header ") => {
             let value = "a".repeat(usize::try_from(size(&words[7..])?).ok()?);
-            Fault::Raw { bytes: head(&format!("X: {value}\r\nContent-Length: 2\r\n")), close: false }
+            Fault::Raw {
+                bytes: head(&format!("X: {value}\r\nContent-Length: 2\r\n")),
+                close: false,
+            }
         }
         _ if words.ends_with(" Content-Length") || words.ends_with(" chunked") => {
             let bytes = size(words)?;
@@ -278,7 +327,10 @@ fn bombs(words: &str) -> Option<Fault> {
                 let head = [head("Transfer-Encoding: chunked\r\n"), chunk].concat();
                 return Some(Fault::Flood { head, bytes });
             }
-            Fault::Flood { head: head(&format!("Content-Length: {bytes}\r\n")), bytes }
+            Fault::Flood {
+                head: head(&format!("Content-Length: {bytes}\r\n")),
+                bytes,
+            }
         }
         _ => return None,
     })
@@ -340,20 +392,32 @@ impl Bits {
 
 /// The raw answer of the app that these words mean.
 pub(super) fn upstream_raw(words: &str) -> Result<Canned, String> {
-    let raw = |text: &str, close: bool| Canned::Raw { bytes: text.as_bytes().to_vec(), close };
+    let raw = |text: &str, close: bool| Canned::Raw {
+        bytes: text.as_bytes().to_vec(),
+        close,
+    };
     let smuggled = "HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{\"user\":\"smuggled\"}";
     Ok(match words {
         "CL and TE" => raw(
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nhello",
             false,
         ),
-        "two responses for one request" => {
-            raw(&format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello{smuggled}"), false)
+        "two responses for one request" => raw(
+            &format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello{smuggled}"),
+            false,
+        ),
+        "CL 5 body 10" => raw(
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhellohello",
+            false,
+        ),
+        "CL 10 body 5 then close" => {
+            raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", true)
         }
-        "CL 5 body 10" => raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhellohello", false),
-        "CL 10 body 5 then close" => raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", true),
         "204 with body" => raw(&format!("HTTP/1.1 204 No Content\r\n\r\n{smuggled}"), false),
-        "304 with body" => raw(&format!("HTTP/1.1 304 Not Modified\r\n\r\n{smuggled}"), false),
+        "304 with body" => raw(
+            &format!("HTTP/1.1 304 Not Modified\r\n\r\n{smuggled}"),
+            false,
+        ),
         // The request of the row is a GET: an answer to HEAD has a length and no body.
         "HEAD with body" => raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true),
         "101 unasked" => raw(
@@ -362,17 +426,28 @@ pub(super) fn upstream_raw(words: &str) -> Result<Canned, String> {
         ),
         "1xx x 10000" => {
             let many = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(10_000);
-            raw(&format!("{many}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), true)
+            raw(
+                &format!("{many}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+                true,
+            )
         }
         "bare LF headers" => raw("HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", true),
-        "bad chunk size" => raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nhello\r\n0\r\n\r\n", true),
-        "duplicate differing CL" => {
-            raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello", true)
-        }
-        "obs-fold" => raw("HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 5\r\n\r\nhello", true),
-        "header name with space" => {
-            raw("HTTP/1.1 200 OK\r\nX A: b\r\nContent-Length: 5\r\n\r\nhello", true)
-        }
+        "bad chunk size" => raw(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nhello\r\n0\r\n\r\n",
+            true,
+        ),
+        "duplicate differing CL" => raw(
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello",
+            true,
+        ),
+        "obs-fold" => raw(
+            "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 5\r\n\r\nhello",
+            true,
+        ),
+        "header name with space" => raw(
+            "HTTP/1.1 200 OK\r\nX A: b\r\nContent-Length: 5\r\n\r\nhello",
+            true,
+        ),
         "HTTP/0.9 text" => raw("hello", true),
         "status 99" => raw("HTTP/1.1 99 Odd\r\nContent-Length: 5\r\n\r\nhello", true),
         "status 1000" => raw("HTTP/1.1 1000 Odd\r\nContent-Length: 5\r\n\r\nhello", true),
@@ -387,7 +462,9 @@ pub(super) fn upstream_respond(value: &Value) -> Result<Canned, String> {
         return upstream_bomb(words).ok_or_else(|| format!("unknown upstream.respond {words:?}"));
     }
     let known = ["status", "headers", "body"];
-    let map = value.as_object().ok_or_else(|| format!("unknown upstream.respond {value}"))?;
+    let map = value
+        .as_object()
+        .ok_or_else(|| format!("unknown upstream.respond {value}"))?;
     if let Some(odd) = map.keys().find(|k| !known.contains(&k.as_str())) {
         return Err(format!("unknown upstream.respond field {odd:?}"));
     }
@@ -397,9 +474,16 @@ pub(super) fn upstream_respond(value: &Value) -> Result<Canned, String> {
     };
     let headers = value["headers"].as_array().cloned().unwrap_or_default();
     Ok(Canned::Answer {
-        status: value["status"].as_u64().and_then(|s| u16::try_from(s).ok()).unwrap_or(200),
+        status: value["status"]
+            .as_u64()
+            .and_then(|s| u16::try_from(s).ok())
+            .unwrap_or(200),
         headers: headers.iter().map(pair).collect(),
-        body: value["body"].as_str().unwrap_or_default().as_bytes().to_vec(),
+        body: value["body"]
+            .as_str()
+            .unwrap_or_default()
+            .as_bytes()
+            .to_vec(),
     })
 }
 
@@ -408,19 +492,31 @@ fn upstream_bomb(words: &str) -> Option<Canned> {
     Some(match words {
         "10,000 headers" => {
             let many: String = (0..10_000).map(|n| format!("X-{n}: a\r\n")).collect();
-            Canned::Raw { bytes: head(&format!("{many}Content-Length: 0\r\n")), close: true }
+            Canned::Raw {
+                bytes: head(&format!("{many}Content-Length: 0\r\n")),
+                close: true,
+            }
         }
-        "Content-Length 2^63" => {
-            Canned::Raw { bytes: head("Content-Length: 9223372036854775808\r\n"), close: true }
-        }
-        "drip 1B/s" => Canned::Drip { head: head("Content-Length: 5\r\n") },
+        "Content-Length 2^63" => Canned::Raw {
+            bytes: head("Content-Length: 9223372036854775808\r\n"),
+            close: false,
+        },
+        "drip 1B/s" => Canned::Drip {
+            head: head("Content-Length: 5\r\n"),
+        },
         _ if words.starts_with("header ") => {
             let value = "a".repeat(usize::try_from(size(&words[7..])?).ok()?);
-            Canned::Raw { bytes: head(&format!("X: {value}\r\nContent-Length: 0\r\n")), close: true }
+            Canned::Raw {
+                bytes: head(&format!("X: {value}\r\nContent-Length: 0\r\n")),
+                close: true,
+            }
         }
         _ => {
             let bytes = size(words.strip_prefix("body ")?)?;
-            Canned::Flood { head: head(&format!("Content-Length: {bytes}\r\n")), bytes }
+            Canned::Flood {
+                head: head(&format!("Content-Length: {bytes}\r\n")),
+                bytes,
+            }
         }
     })
 }
@@ -435,12 +531,27 @@ mod tests {
     fn reads_claims_of_any_shape() {
         let one = |words: &str| id_token(words, PEERS).unwrap().remove(0);
         assert_eq!(one("exp now-61"), TokenFault::Time("exp".into(), -61));
-        assert_eq!(one("sub null"), TokenFault::Claim("sub".into(), Value::Null));
+        assert_eq!(
+            one("sub null"),
+            TokenFault::Claim("sub".into(), Value::Null)
+        );
         assert_eq!(one("sub 42"), TokenFault::Claim("sub".into(), json!(42)));
-        assert_eq!(one("sub \" alice\""), TokenFault::Claim("sub".into(), json!(" alice")));
-        assert_eq!(one("exp 1e400"), TokenFault::RawClaim("exp".into(), "1e400".into()));
-        assert_eq!(one("exp NaN"), TokenFault::RawClaim("exp".into(), "NaN".into()));
-        assert_eq!(one("email_verified=false"), TokenFault::Claim("email_verified".into(), json!(false)));
+        assert_eq!(
+            one("sub \" alice\""),
+            TokenFault::Claim("sub".into(), json!(" alice"))
+        );
+        assert_eq!(
+            one("exp 1e400"),
+            TokenFault::RawClaim("exp".into(), "1e400".into())
+        );
+        assert_eq!(
+            one("exp NaN"),
+            TokenFault::RawClaim("exp".into(), "NaN".into())
+        );
+        assert_eq!(
+            one("email_verified=false"),
+            TokenFault::Claim("email_verified".into(), json!(false))
+        );
         assert_eq!(one("iss absent"), TokenFault::RemoveClaim("iss".into()));
         assert_eq!(
             one("email_verified=\"true\" string (policy: refuse unless opted in)"),

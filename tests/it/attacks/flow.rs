@@ -40,15 +40,23 @@ pub(super) async fn sign_in(browser: &mut Browser, start: &Url, who: &str, until
 pub(super) async fn walk(browser: &mut Browser, start: &Url, until: Until) -> Flow {
     let mut url = start.clone();
     let mut form: Option<String> = None;
-    let mut flow = Flow { answer: None, next: None, form: None };
+    let mut flow = Flow {
+        answer: None,
+        next: None,
+        form: None,
+    };
     for _ in 0..20 {
         let answer = match form.take() {
             Some(form) => browser.submit(&url, &form).await,
             None => browser.open(&url).await,
         };
         flow.answer = answer;
-        let Some(answer) = &flow.answer else { return flow };
-        let Some((next, fields)) = onward(&url, answer) else { return flow };
+        let Some(answer) = &flow.answer else {
+            return flow;
+        };
+        let Some((next, fields)) = onward(&url, answer) else {
+            return flow;
+        };
         let stop = match until {
             Until::Callback => is_callback(&next),
             Until::Answered => !is_own(&next) && !is_idp(&next),
@@ -71,14 +79,24 @@ pub(super) async fn walk(browser: &mut Browser, start: &Url, until: Until) -> Fl
 /// Sends what a flow stopped before.
 pub(super) async fn resume(browser: &mut Browser, flow: &Flow, until: Until) -> Option<Flow> {
     let next = flow.next.as_ref()?;
-    let Some(form) = &flow.form else { return Some(walk(browser, next, until).await) };
+    let Some(form) = &flow.form else {
+        return Some(walk(browser, next, until).await);
+    };
     let answer = browser.submit(next, form).await;
     match answer.as_ref().and_then(|answer| onward(next, answer)) {
         Some((url, None)) if is_own(&url) || until == Until::Landed => {
             Some(walk(browser, &url, until).await)
         }
-        Some((url, form)) => Some(Flow { answer, next: Some(url), form }),
-        None => Some(Flow { answer, next: None, form: None }),
+        Some((url, form)) => Some(Flow {
+            answer,
+            next: Some(url),
+            form,
+        }),
+        None => Some(Flow {
+            answer,
+            next: None,
+            form: None,
+        }),
     }
 }
 
@@ -129,9 +147,18 @@ fn hidden_fields(page: &str) -> String {
 
 /// The five entities that templates write.
 pub(super) fn unescape(text: &str) -> String {
-    let text = text.replace("&quot;", "\"").replace("&#34;", "\"").replace("&#39;", "'");
-    let text = text.replace("&#x27;", "'").replace("&#38;", "&").replace("&#60;", "<");
-    text.replace("&#62;", ">").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    let text = text
+        .replace("&quot;", "\"")
+        .replace("&#34;", "\"")
+        .replace("&#39;", "'");
+    let text = text
+        .replace("&#x27;", "'")
+        .replace("&#38;", "&")
+        .replace("&#60;", "<");
+    text.replace("&#62;", ">")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
 }
 
 /// True for a redirect URI of usher.
@@ -146,7 +173,10 @@ pub(super) fn is_own(url: &Url) -> bool {
 
 /// True for the hosts that usher serves.
 pub(super) fn has_host(url: &Url) -> bool {
-    matches!(url.host_str(), Some("app.test" | "other.test" | "public.test"))
+    matches!(
+        url.host_str(),
+        Some("app.test" | "other.test" | "public.test")
+    )
 }
 
 /// True for the test IdPs.
@@ -180,8 +210,16 @@ pub(super) async fn me(world: &mut World, browser: &Browser) -> Result<Option<Pe
     let json = answer.json();
     let text = |name: &str| json["user"][name].as_str().unwrap_or_default().to_owned();
     let roles = json["roles"].as_array().cloned().unwrap_or_default();
-    let roles = roles.iter().filter_map(|role| role.as_str().map(str::to_owned)).collect();
-    Ok(Some(Person { id: text("id"), email: text("email"), name: text("name"), roles }))
+    let roles = roles
+        .iter()
+        .filter_map(|role| role.as_str().map(str::to_owned))
+        .collect();
+    Ok(Some(Person {
+        id: text("id"),
+        email: text("email"),
+        name: text("name"),
+        roles,
+    }))
 }
 
 /// One plain GET, no navigation.
@@ -199,7 +237,9 @@ pub(super) async fn get(
         Wire::connect(to, UNTRUSTED).await
     }
     .map_err(|e| format!("cannot connect to usher: {e}"))?;
-    let cookies = cookies.map(|c| format!("Cookie: {c}\r\n")).unwrap_or_default();
+    let cookies = cookies
+        .map(|c| format!("Cookie: {c}\r\n"))
+        .unwrap_or_default();
     let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
     let text = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{cookies}\r\n");
     wire.send(text.as_bytes()).await;

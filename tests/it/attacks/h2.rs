@@ -59,7 +59,10 @@ impl H2 {
 
     /// The same over a connection that is there already, such as TLS with ALPN `h2`.
     pub(super) async fn over(wire: Wire, window: u32) -> Self {
-        let mut h2 = Self { wire, buffer: Vec::new() };
+        let mut h2 = Self {
+            wire,
+            buffer: Vec::new(),
+        };
         let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         let mut settings = vec![0, 1, 0, 0, 0, 0];
         settings.extend_from_slice(&[0, 4]);
@@ -151,8 +154,16 @@ fn add_fields(outcome: &mut H2Outcome, fields: &[(String, Vec<u8>)]) {
     match (status, outcome.answer.as_mut()) {
         (Some(100..=199), _) => {}
         (Some(status), _) => {
-            let fields = fields.iter().filter(|(n, _)| !n.starts_with(':')).cloned().collect();
-            outcome.answer = Some(Answer { status, fields, ..Answer::default() });
+            let fields = fields
+                .iter()
+                .filter(|(n, _)| !n.starts_with(':'))
+                .cloned()
+                .collect();
+            outcome.answer = Some(Answer {
+                status,
+                fields,
+                ..Answer::default()
+            });
         }
         (None, Some(answer)) => answer.trailers = fields.to_vec(),
         (None, None) => {}
@@ -167,14 +178,21 @@ fn take_frame(buffer: &mut Vec<u8>) -> Option<Frame> {
     }
     let payload = buffer.drain(..9 + length).skip(9).collect();
     let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
-    Some(Frame { kind: head[3], flags: head[4], stream, payload })
+    Some(Frame {
+        kind: head[3],
+        flags: head[4],
+        stream,
+        payload,
+    })
 }
 
 fn unpadded(frame: &Frame) -> Vec<u8> {
     let mut payload = frame.payload.as_slice();
     if frame.kind != CONTINUATION && frame.flags & 8 != 0 {
         let padding = usize::from(payload.first().copied().unwrap_or(0));
-        payload = payload.get(1..payload.len().saturating_sub(padding)).unwrap_or_default();
+        payload = payload
+            .get(1..payload.len().saturating_sub(padding))
+            .unwrap_or_default();
     }
     if frame.kind == HEADERS && frame.flags & 0x20 != 0 {
         payload = payload.get(5..).unwrap_or_default();
@@ -318,7 +336,11 @@ impl Block<'_> {
         let length = self.integer(7)?;
         let text = self.rest.get(..length)?;
         self.rest = self.rest.get(length..)?;
-        if coded { huffman::decode(text) } else { Some(text.to_vec()) }
+        if coded {
+            huffman::decode(text)
+        } else {
+            Some(text.to_vec())
+        }
     }
 }
 
@@ -395,7 +417,10 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        let fields = [(b"x-a".to_vec(), vec![b'v'; 300]), (b"b\r\n".to_vec(), b"".to_vec())];
+        let fields = [
+            (b"x-a".to_vec(), vec![b'v'; 300]),
+            (b"b\r\n".to_vec(), b"".to_vec()),
+        ];
         let back = decode(&encode(&fields));
         assert_eq!(back[0], ("x-a".to_owned(), vec![b'v'; 300]));
         assert_eq!(back[1].0, "b\r\n");

@@ -35,7 +35,10 @@ impl Run<'_> {
             "bomb" => self.bomb(step.text(verb).unwrap_or_default()).await,
             "ulimit_nofile" => self.ulimit(step.number(verb).unwrap_or(1024)).await,
             "open_conns" => self.open_connections(step.number(verb).unwrap_or(0)).await,
-            "login_background" => self.login_background(step.text(verb).unwrap_or_default()).await,
+            "login_background" => {
+                self.login_background(step.text(verb).unwrap_or_default())
+                    .await
+            }
             "measure_logins" => self.measure_logins().await,
             "suite" => self.suite(step.text(verb).unwrap_or_default()).await,
             "open_ws" | "open_sse" | "ws_echo" | "do" => self.stream_step(verb, step).await,
@@ -155,20 +158,28 @@ impl Run<'_> {
     async fn h2_attack(&mut self, words: &str) -> Done {
         let to = self.world.usher().await?.public();
         let lower = words.to_ascii_lowercase();
-        let window = if lower.contains("zero window") { 0 } else { 65_535 };
+        let window = if lower.contains("zero window") {
+            0
+        } else {
+            65_535
+        };
         let mut connection = H2::connect(to, window).await.map_err(|e| e.to_string())?;
         let attack: Vec<Vec<u8>> = if lower.contains("hpack") {
             header_bomb()
         } else if lower.contains("reset") {
             let head = h2::request_frames(1, &ordinary());
-            (0..5000).map(|n| {
-                let stream = 2 * n + 1;
-                [h2_on(stream, &head), h2::frame(3, 0, stream, &[0, 0, 0, 8])].concat()
-            }).collect()
+            (0..5000)
+                .map(|n| {
+                    let stream = 2 * n + 1;
+                    [h2_on(stream, &head), h2::frame(3, 0, stream, &[0, 0, 0, 8])].concat()
+                })
+                .collect()
         } else if lower.contains("continuation") {
             let first = h2::frame(1, 0, 1, &h2::encode(&ordinary().fields));
             let more = h2::frame(9, 0, 1, &h2::encode(&[(b"x-a".to_vec(), vec![b'a'; 8000])]));
-            std::iter::once(first).chain(std::iter::repeat_n(more, 2000)).collect()
+            std::iter::once(first)
+                .chain(std::iter::repeat_n(more, 2000))
+                .collect()
         } else if lower.contains("settings") {
             vec![h2::frame(4, 0, 0, &[0, 4, 0, 0, 255, 255]); 20_000]
         } else if lower.contains("ping") {
@@ -195,7 +206,10 @@ impl Run<'_> {
         let huge = EndpointFault::Huge(1 << 30);
         match words {
             "op JWKS gzip" => self.world.op1.always(Fault::Endpoint(Endpoint::Jwks, huge)),
-            "userinfo gzip" => self.world.op1.always(Fault::Endpoint(Endpoint::Userinfo, huge)),
+            "userinfo gzip" => self
+                .world
+                .op1
+                .always(Fault::Endpoint(Endpoint::Userinfo, huge)),
             "jit gzip" => self.world.callback.behave(Some(faults::callback(words)?)),
             _ if words.starts_with("SAML") => {
                 return Err(Stop::NotApplicable(format!("{words}: SAML comes later")));
@@ -212,24 +226,31 @@ impl Run<'_> {
     async fn ulimit(&mut self, files: usize) -> Done {
         let pid = self.world.usher().await?.pid().to_string();
         let limit = format!("--nofile={files}:{files}");
-        let done = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        let done = std::process::Command::new("prlimit")
+            .args(["--pid", &pid, &limit])
+            .status();
         self.world.dirty = true;
         match done {
             Ok(status) if status.success() => Ok(()),
-            Ok(_) | Err(_) => Err(Stop::NotApplicable("prlimit is not on this machine".to_owned())),
+            Ok(_) | Err(_) => Err(Stop::NotApplicable(
+                "prlimit is not on this machine".to_owned(),
+            )),
         }
     }
 
     async fn open_connections(&mut self, count: usize) -> Done {
         let to = self.world.usher().await?.public();
         // One that was there before must go on being served.
-        let mut early = Wire::connect(to, UNTRUSTED).await.map_err(|e| e.to_string())?;
+        let mut early = Wire::connect(to, UNTRUSTED)
+            .await
+            .map_err(|e| e.to_string())?;
         early.send(plain_get("/public/x", None).as_bytes()).await;
         let first = early.answer(false, PATIENCE).await;
         let mut held = Vec::new();
         for _ in 0..count {
             if let Ok(Ok(stream)) =
-                tokio::time::timeout(Duration::from_secs(1), tokio::net::TcpStream::connect(to)).await
+                tokio::time::timeout(Duration::from_secs(1), tokio::net::TcpStream::connect(to))
+                    .await
             {
                 held.push(stream);
             }
@@ -238,7 +259,8 @@ impl Run<'_> {
         early.send(plain_get("/public/x", None).as_bytes()).await;
         let again = early.answer(false, PATIENCE).await;
         if first.is_none_or(|a| a.status != 200) || again.is_none_or(|a| a.status >= 500) {
-            self.problems.push("a connection from before was not served".to_owned());
+            self.problems
+                .push("a connection from before was not served".to_owned());
         }
         drop(held);
         let began = Instant::now();
@@ -258,7 +280,10 @@ impl Run<'_> {
 
     async fn login_background(&mut self, words: &str) -> Done {
         let (who, count) = words.split_once(" x ").unwrap_or((words, "1"));
-        let count: usize = count.trim().parse().map_err(|_| format!("unknown login_background {words:?}"))?;
+        let count: usize = count
+            .trim()
+            .parse()
+            .map_err(|_| format!("unknown login_background {words:?}"))?;
         let count = count.min(100);
         self.world.introduce("op1", who)?;
         let baseline = self.sign_in_p99("before", 20).await?;
@@ -267,7 +292,13 @@ impl Run<'_> {
         for _ in 0..count {
             let (mut browser, who) = (template.clone(), who.to_owned());
             tokio::spawn(async move {
-                flow::sign_in(&mut browser, &flow::start_url("op1"), &who, flow::Until::Answered).await
+                flow::sign_in(
+                    &mut browser,
+                    &flow::start_url("op1"),
+                    &who,
+                    flow::Until::Answered,
+                )
+                .await
             });
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -276,7 +307,11 @@ impl Run<'_> {
 
     async fn measure_logins(&mut self) -> Done {
         let during = self.sign_in_p99("during", 20).await?;
-        let baseline = self.values.get("baseline_ms").and_then(|v| v.parse().ok()).unwrap_or(0);
+        let baseline = self
+            .values
+            .get("baseline_ms")
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0);
         // A sign-in of a debug build among many others is slow by itself.
         let floor = Duration::from_millis(1500);
         let ratio = during.max(floor).as_secs_f64()
@@ -307,7 +342,9 @@ impl Run<'_> {
     /// A request over TLS: `{"sni": …, "host": …, "target": …, "alpn": […]}`.
     async fn tls_request(&mut self, value: &Value) -> Done {
         let known = ["sni", "host", "target", "alpn", "cookies", "method"];
-        let map = value.as_object().ok_or_else(|| format!("unknown tls_request {value}"))?;
+        let map = value
+            .as_object()
+            .ok_or_else(|| format!("unknown tls_request {value}"))?;
         if let Some(odd) = map.keys().find(|k| !known.contains(&k.as_str())) {
             return Err(Stop::Fail(format!("unknown tls_request field {odd:?}")));
         }
@@ -317,7 +354,9 @@ impl Run<'_> {
         let to = self.world.usher().await?.public();
         let wire = Wire::connect_tls(to, UNTRUSTED, &sni, &["http/1.1"]).await;
         let mut wire = wire.map_err(|e| e.to_string())?;
-        let cookies = cookies.map(|c| format!("Cookie: {c}\r\n")).unwrap_or_default();
+        let cookies = cookies
+            .map(|c| format!("Cookie: {c}\r\n"))
+            .unwrap_or_default();
         let (method, target) = (text("method", "GET"), text("target", "/secret"));
         let head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{cookies}\r\n");
         wire.send(head.as_bytes()).await;
@@ -365,7 +404,11 @@ impl Run<'_> {
 
 /// How long floods last at most; the catalogue's full time with `USHER_ATTACKS_FULL=1`.
 fn limit_seconds() -> u64 {
-    if std::env::var_os("USHER_ATTACKS_FULL").is_some() { 600 } else { 5 }
+    if std::env::var_os("USHER_ATTACKS_FULL").is_some() {
+        600
+    } else {
+        5
+    }
 }
 
 fn flood_request(target: &str) -> String {
@@ -392,7 +435,9 @@ async fn well_behaved(to: SocketAddr, tls: bool, time: Duration) -> Option<Durat
         let took = Arc::clone(&took);
         tasks.spawn(async move {
             let mut wire = if tls {
-                Wire::connect_tls(to, UNTRUSTED, "app.test", &["http/1.1"]).await.ok()?
+                Wire::connect_tls(to, UNTRUSTED, "app.test", &["http/1.1"])
+                    .await
+                    .ok()?
             } else {
                 Wire::connect(to, UNTRUSTED).await.ok()?
             };

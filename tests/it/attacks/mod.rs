@@ -8,7 +8,11 @@
 //! not exist is `n/a` with the reason; a word that this runner does not know is a failure.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![allow(clippy::print_stderr, clippy::print_stdout, clippy::wildcard_enum_match_arm)]
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm
+)]
 
 mod case;
 mod doubles;
@@ -42,10 +46,17 @@ fn attacks_of_the_catalogue_fail() {
     let rows = case::load(&text).expect("every line is a row");
     let only = std::env::var("USHER_ATTACKS_ONLY").unwrap_or_default();
     let wanted = |row: &case::Row| {
-        only.is_empty() || only.split(',').any(|prefix| row.id.starts_with(prefix.trim()))
+        only.is_empty()
+            || only
+                .split(',')
+                .any(|prefix| row.id.starts_with(prefix.trim()))
     };
     let rows: Vec<_> = rows.into_iter().filter(wanted).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(32 << 20)
+        .enable_all()
+        .build()
+        .unwrap();
     let failed = runtime.block_on(runner::run(rows));
     assert!(failed.is_empty(), "failed: {}", failed.join(" "));
 }

@@ -38,7 +38,12 @@ impl Predicate {
             argument = Some(left[open + 1..close].to_owned());
             name = format!("{}{}", &left[..open], &left[close + 1..]);
         }
-        Self { name, argument, operator, value: value.to_owned() }
+        Self {
+            name,
+            argument,
+            operator,
+            value: value.to_owned(),
+        }
     }
 }
 
@@ -79,13 +84,20 @@ pub(super) fn matches(pattern: &str, text: &str) -> Result<bool, String> {
 /// True where the status fits: alternatives by `|`, `5xx` and `30x` as wildcards, `none` for no
 /// answer (status 0).
 pub(super) fn status_fits(wanted: &str, status: u16) -> bool {
-    let shown = if status == 0 { "none".to_owned() } else { status.to_string() };
+    let shown = if status == 0 {
+        "none".to_owned()
+    } else {
+        status.to_string()
+    };
     wanted.split('|').map(str::trim).any(|one| {
         one == shown
             || (one.len() == shown.len()
                 && one != "none"
                 && shown != "none"
-                && one.chars().zip(shown.chars()).all(|(a, b)| a == b || a == 'x'))
+                && one
+                    .chars()
+                    .zip(shown.chars())
+                    .all(|(a, b)| a == b || a == 'x'))
     })
 }
 
@@ -93,7 +105,9 @@ pub(super) fn status_fits(wanted: &str, status: u16) -> bool {
 pub(super) fn compare(got: &str, operator: Operator, wanted: &str) -> Result<bool, String> {
     let number = |text: &str| {
         let first = text.split('/').next().unwrap_or_default().trim();
-        first.parse::<f64>().map_err(|_| format!("{text:?} is no number"))
+        first
+            .parse::<f64>()
+            .map_err(|_| format!("{text:?} is no number"))
     };
     match operator {
         Operator::Is => Ok(got == wanted),
@@ -120,28 +134,61 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(
             parsed("upstream.header(X-A).count=1"),
-            ("upstream.header.count".into(), some("X-A"), Operator::Is, "1".into())
+            (
+                "upstream.header.count".into(),
+                some("X-A"),
+                Operator::Is,
+                "1".into()
+            )
         );
         assert_eq!(
             parsed("location!~(id_token|a=b)"),
-            ("location".into(), None, Operator::MatchesNot, "(id_token|a=b)".into())
+            (
+                "location".into(),
+                None,
+                Operator::MatchesNot,
+                "(id_token|a=b)".into()
+            )
         );
-        assert_eq!(parsed("alive"), ("alive".into(), None, Operator::Holds, String::new()));
+        assert_eq!(
+            parsed("alive"),
+            ("alive".into(), None, Operator::Holds, String::new())
+        );
         assert_eq!(
             parsed("no_session(second)"),
-            ("no_session".into(), some("second"), Operator::Holds, String::new())
+            (
+                "no_session".into(),
+                some("second"),
+                Operator::Holds,
+                String::new()
+            )
         );
         assert_eq!(
             parsed("within_ms<=deadline+500"),
-            ("within_ms".into(), None, Operator::AtMost, "deadline+500".into())
+            (
+                "within_ms".into(),
+                None,
+                Operator::AtMost,
+                "deadline+500".into()
+            )
         );
         assert_eq!(
             parsed("resp.body(a)!=resp.body(b)"),
-            ("resp.body".into(), some("a"), Operator::IsNot, "resp.body(b)".into())
+            (
+                "resp.body".into(),
+                some("a"),
+                Operator::IsNot,
+                "resp.body(b)".into()
+            )
         );
         assert_eq!(
             parsed("principal(sub=alice)=unchanged"),
-            ("principal".into(), some("sub=alice"), Operator::Is, "unchanged".into())
+            (
+                "principal".into(),
+                some("sub=alice"),
+                Operator::Is,
+                "unchanged".into()
+            )
         );
     }
 

@@ -13,7 +13,12 @@ const MOST: usize = 60_000;
 /// All readings of the path of `target`; `None` where there are too many to judge.
 pub(super) fn readings(target: &str) -> Option<BTreeSet<Vec<u8>>> {
     let path = strip_origin(target);
-    let path = path.split('?').next().unwrap_or_default().as_bytes().to_vec();
+    let path = path
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .as_bytes()
+        .to_vec();
     let mut states = BTreeSet::from([(path.clone(), 0)]);
     let mut work = VecDeque::from([(path, 0)]);
     while let Some((path, decodes)) = work.pop_front() {
@@ -30,7 +35,9 @@ pub(super) fn readings(target: &str) -> Option<BTreeSet<Vec<u8>>> {
 }
 
 fn strip_origin(target: &str) -> &str {
-    let Some((_, rest)) = target.split_once("://") else { return target };
+    let Some((_, rest)) = target.split_once("://") else {
+        return target;
+    };
     if target.starts_with('/') {
         return target;
     }
@@ -59,7 +66,9 @@ fn next(path: &[u8], decodes: u8) -> Vec<(Vec<u8>, u8)> {
 }
 
 fn replace(path: &[u8], from: u8, to: u8) -> Vec<u8> {
-    path.iter().map(|b| if *b == from { to } else { *b }).collect()
+    path.iter()
+        .map(|b| if *b == from { to } else { *b })
+        .collect()
 }
 
 fn strip_params(path: &[u8]) -> Vec<u8> {
@@ -99,7 +108,10 @@ fn remove_dots(path: &[u8]) -> Vec<u8> {
 }
 
 fn cut(path: &[u8]) -> Vec<u8> {
-    path.split(|b| *b == b'#' || *b == 0).next().unwrap_or_default().to_vec()
+    path.split(|b| *b == b'#' || *b == 0)
+        .next()
+        .unwrap_or_default()
+        .to_vec()
 }
 
 fn percent_decode(path: &[u8]) -> Vec<u8> {
@@ -129,7 +141,9 @@ pub(super) fn is_public(path: &[u8]) -> bool {
     if path == b"/public" || path.starts_with(b"/public/") || path == b"/healthz" {
         return true;
     }
-    let middle = path.strip_prefix(b"/api/").and_then(|p| p.strip_suffix(b"/webhook"));
+    let middle = path
+        .strip_prefix(b"/api/")
+        .and_then(|p| p.strip_suffix(b"/webhook"));
     middle.is_some_and(|segment| !segment.is_empty() && !segment.contains(&b'/'))
 }
 
@@ -186,7 +200,12 @@ mod tests {
         assert!(is_under(b"/admin", "/admin"));
         assert!(is_under(b"/admin/x", "/admin/"));
         assert!(!is_under(b"/administrator", "/admin"));
-        let any = |target: &str| readings(target).unwrap().iter().any(|p| is_under(p, "/admin"));
+        let any = |target: &str| {
+            readings(target)
+                .unwrap()
+                .iter()
+                .any(|p| is_under(p, "/admin"))
+        };
         assert!(any("/%61dmin/x"));
         assert!(any("/ADMIN"));
         assert!(any("/x/..;a/admin"));

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     h2::{H2, H2Request},
-    run::{Done, Run, Stop, request_url},
+    run::{ANONYMOUS, Done, Run, Stop, request_url},
     template::{bytes, expand_json},
 };
 use crate::support::{
@@ -18,15 +18,27 @@ use crate::support::{
 };
 
 const KNOWN: [&str; 12] = [
-    "proto", "from", "method", "target", "headers", "cookies", "body", "raw", "pseudo", "trailers",
-    "same_conn", "host",
+    "proto",
+    "from",
+    "method",
+    "target",
+    "headers",
+    "cookies",
+    "body",
+    "raw",
+    "pseudo",
+    "trailers",
+    "same_conn",
+    "host",
 ];
 
 impl Run<'_> {
     /// Sends the request of a row.
     pub(super) async fn request(&mut self, template: &Value) -> Done {
         let request = expand_json(template, self)?;
-        let map = request.as_object().ok_or_else(|| "a request is an object".to_owned())?;
+        let map = request
+            .as_object()
+            .ok_or_else(|| "a request is an object".to_owned())?;
         if let Some(key) = map.keys().find(|key| !KNOWN.contains(&key.as_str())) {
             return Err(Stop::Fail(format!("unknown request field {key:?}")));
         }
@@ -70,11 +82,18 @@ impl Run<'_> {
 
     /// The `Cookie` value that the row names.
     pub(super) async fn cookies_of(&mut self, request: &Value) -> Result<Option<String>, Stop> {
-        let Some(name) = request["cookies"].as_str() else { return Ok(None) };
+        let Some(name) = request["cookies"].as_str() else {
+            // A `state` of this row's own is worth something only with its cookie.
+            let (browser, _) = self.pending.get(ANONYMOUS).cloned().unzip();
+            return Ok(browser.and_then(|b| b.cookie_header(&super::world::site("/"))));
+        };
         let browser = self.actor(name).await?;
         self.current = name.to_owned();
         let host = request["headers"].as_array().cloned().unwrap_or_default();
-        let host = host.iter().find(|h| h[0].as_str().is_some_and(|n| n.eq_ignore_ascii_case("host")));
+        let host = host.iter().find(|h| {
+            h[0].as_str()
+                .is_some_and(|n| n.eq_ignore_ascii_case("host"))
+        });
         let host = host.and_then(|h| h[1].as_str()).unwrap_or("app.test");
         // A session of one host sent to another is the point of some rows: the jar is not asked.
         let target = request["target"].as_str().unwrap_or("/");
@@ -164,14 +183,21 @@ impl Run<'_> {
         };
         wire.send(message).await;
         let head = request["method"] == "HEAD";
-        let patience = if request["proto"] == "raw" { Duration::from_secs(4) } else { PATIENCE };
+        let short = request["proto"] == "raw" || self.words.contains("upstream.respond");
+        let patience = if short {
+            Duration::from_secs(4)
+        } else {
+            PATIENCE
+        };
         let first = wire.answer(head, patience).await;
         self.on_wire = first.iter().cloned().collect();
         let more = request["proto"] == "raw"
             || self.words.contains("statuses")
             || self.words.contains("smuggled");
         while more && first.is_some() && !wire.ended() {
-            let Some(next) = wire.answer(false, Duration::from_millis(300)).await else { break };
+            let Some(next) = wire.answer(false, Duration::from_millis(300)).await else {
+                break;
+            };
             self.on_wire.push(next);
         }
         self.wire = Some(wire);
@@ -183,7 +209,9 @@ impl Run<'_> {
         let url = request_url(host, request["target"].as_str().unwrap_or("/"));
         if let Some(answer) = &answer {
             self.keep_told(&url, answer);
-            let sign_in = answer.json()["sign_in_url"].as_str().and_then(|to| url.join(to).ok());
+            let sign_in = answer.json()["sign_in_url"]
+                .as_str()
+                .and_then(|to| url.join(to).ok());
             self.onward = redirect(&url, answer).or(sign_in).or_else(|| {
                 (answer.status == 200 && super::flow::is_own(&url)).then(|| url.clone())
             });
@@ -197,8 +225,13 @@ impl Run<'_> {
 
     /// What a browser would remember of this answer.
     fn keep_in_browser(&mut self, request: &Value, url: &url::Url, answer: &Answer) {
-        let name = request["cookies"].as_str().unwrap_or("anonymous").to_owned();
-        let Some(usher) = self.world.running() else { return };
+        let name = request["cookies"]
+            .as_str()
+            .unwrap_or("anonymous")
+            .to_owned();
+        let Some(usher) = self.world.running() else {
+            return;
+        };
         let fresh = crate::support::browser::Browser::new(usher.public());
         let browser = self.browsers.entry(name.clone()).or_insert(fresh);
         browser.keep_cookies(url, answer);
@@ -215,7 +248,11 @@ impl Run<'_> {
                 self.note_forged(name, value);
                 self.note_raw(value);
                 let lower = request["proto"] == "h2";
-                let name = if lower { name.to_ascii_lowercase() } else { name.to_owned() };
+                let name = if lower {
+                    name.to_ascii_lowercase()
+                } else {
+                    name.to_owned()
+                };
                 if !(lower && name == "host") {
                     fields.push((bytes(&name), bytes(value)));
                 } else {
@@ -247,10 +284,21 @@ impl Run<'_> {
         } else {
             H2::connect(to, 65_535).await.map_err(|e| e.to_string())?
         };
-        let outcome = h2.exchange(1, &H2Request { fields, body, trailers }).await;
+        let outcome = h2
+            .exchange(
+                1,
+                &H2Request {
+                    fields,
+                    body,
+                    trailers,
+                },
+            )
+            .await;
         self.h2_refused = outcome.refused;
         let target = request["pseudo"].as_array().into_iter().flatten();
-        let target = target.filter(|p| p[0] == ":path").find_map(|p| p[1].as_str());
+        let target = target
+            .filter(|p| p[0] == ":path")
+            .find_map(|p| p[1].as_str());
         let mut shown = request.clone();
         shown["target"] = target.unwrap_or("/").into();
         self.on_wire = outcome.answer.iter().cloned().collect();
@@ -277,7 +325,8 @@ impl Run<'_> {
             open.send(&[head.clone(), bytes(&line)].concat()).await;
             let answer = open.answer(false, PATIENCE).await;
             let Some(answer) = answer else {
-                self.problems.push("no answer to a mutated cookie".to_owned());
+                self.problems
+                    .push("no answer to a mutated cookie".to_owned());
                 continue;
             };
             let badness = |a: &Answer| (a.status >= 500, a.status < 300, a.status);
@@ -286,7 +335,8 @@ impl Run<'_> {
             }
             wire = Some(open);
         }
-        self.values.insert("mutants".to_owned(), mutants.len().to_string());
+        self.values
+            .insert("mutants".to_owned(), mutants.len().to_string());
         self.keep_answer(&template, &host, kept);
         Ok(())
     }
@@ -303,7 +353,9 @@ impl Run<'_> {
              Content-Length: {size}\r\nConnection: close\r\n\r\n"
         );
         let to = self.world.usher().await?.public();
-        let stream = tokio::net::TcpStream::connect(to).await.map_err(|e| e.to_string())?;
+        let stream = tokio::net::TcpStream::connect(to)
+            .await
+            .map_err(|e| e.to_string())?;
         let (mut down, mut up) = stream.into_split();
         let sender = tokio::spawn(async move {
             let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
@@ -337,27 +389,48 @@ impl Run<'_> {
         let same = sent.is_some() && sent == reader.digest();
         let shown = if same { "equal" } else { "different" };
         self.values.insert("sha256".to_owned(), shown.to_owned());
-        self.last = Some(Answer { status: reader.status(), ..Answer::default() });
+        self.last = Some(Answer {
+            status: reader.status(),
+            ..Answer::default()
+        });
         Ok(())
     }
 }
 
 /// `10,000 x 'X{{i}}: a'` within a raw request: so many lines, numbered.
 fn unfold_repetitions(raw: &str) -> String {
-    let Some(at) = raw.find(" x '") else { return raw.to_owned() };
-    let start = raw[..at].rfind(|c: char| !c.is_ascii_digit() && c != ',').map_or(0, |n| n + 1);
+    let Some(at) = raw.find(" x '") else {
+        return raw.to_owned();
+    };
+    let start = raw[..at]
+        .rfind(|c: char| !c.is_ascii_digit() && c != ',')
+        .map_or(0, |n| n + 1);
     let Ok(times) = raw[start..at].replace(',', "").parse::<usize>() else {
         return raw.to_owned();
     };
-    let Some(length) = raw[at + 4..].find('\'') else { return raw.to_owned() };
+    let Some(length) = raw[at + 4..].find('\'') else {
+        return raw.to_owned();
+    };
     let line = &raw[at + 4..at + 4 + length];
-    let lines: Vec<_> = (0..times).map(|i| line.replace("{{i}}", &i.to_string())).collect();
-    format!("{}{}{}", &raw[..start], lines.join("\r\n"), &raw[at + 4 + length + 1..])
+    let lines: Vec<_> = (0..times)
+        .map(|i| line.replace("{{i}}", &i.to_string()))
+        .collect();
+    format!(
+        "{}{}{}",
+        &raw[..start],
+        lines.join("\r\n"),
+        &raw[at + 4 + length + 1..]
+    )
 }
 
 fn host_of_raw(raw: &str) -> String {
-    let lines = raw.split("\r\n").skip(1).take_while(|line| !line.is_empty());
+    let lines = raw
+        .split("\r\n")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
     let host = lines.filter_map(|line| line.split_once(':'));
-    let host = host.into_iter().find(|(n, _)| n.trim().eq_ignore_ascii_case("host"));
+    let host = host
+        .into_iter()
+        .find(|(n, _)| n.trim().eq_ignore_ascii_case("host"));
     host.map_or_else(|| "app.test".to_owned(), |(_, v)| v.trim().to_owned())
 }

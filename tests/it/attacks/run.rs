@@ -67,6 +67,30 @@ pub(super) struct Counted {
     pub(super) refresh: u64,
     pub(super) jwks: u64,
     pub(super) callback: usize,
+    /// Sign-ins that reached op1's authorization endpoint.
+    pub(super) authorize: usize,
+}
+
+impl Counted {
+    fn minus(self, other: Self) -> Self {
+        Self {
+            token: self.token - other.token,
+            refresh: self.refresh - other.refresh,
+            jwks: self.jwks - other.jwks,
+            callback: self.callback - other.callback,
+            authorize: self.authorize - other.authorize,
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            token: self.token + other.token,
+            refresh: self.refresh + other.refresh,
+            jwks: self.jwks + other.jwks,
+            callback: self.callback + other.callback,
+            authorize: self.authorize + other.authorize,
+        }
+    }
 }
 
 /// The state of a variant.
@@ -102,6 +126,7 @@ pub(super) struct Run<'w> {
     /// Named things kept for later, such as a callback URL.
     pub(super) kept: BTreeMap<String, String>,
     pub(super) step_took: Duration,
+    pub(super) answer_took: Option<Duration>,
     pub(super) before: Counted,
     pub(super) hits: Vec<Seen>,
     pub(super) pid: Option<u32>,
@@ -131,7 +156,7 @@ impl<'w> Run<'w> {
             variant,
             words,
             browsers: BTreeMap::new(),
-            current: "anonymous".to_owned(),
+            current: ANONYMOUS.to_owned(),
             pending: BTreeMap::new(),
             onward: None,
             tried: Vec::new(),
@@ -146,6 +171,7 @@ impl<'w> Run<'w> {
             forged: Vec::new(),
             kept: BTreeMap::new(),
             step_took: Duration::ZERO,
+            answer_took: None,
             before: Counted::default(),
             hits: Vec::new(),
             pid: None,
@@ -166,24 +192,23 @@ impl<'w> Run<'w> {
     pub(super) async fn begin(&mut self) -> Done {
         self.world.app.forget();
         self.before = self.counted_in_all();
+        self.note_process();
+        Ok(())
+    }
+
+    /// From now on this process is the one that must live, and its memory is compared.
+    pub(super) fn note_process(&mut self) {
         if let Some(usher) = self.world.running() {
             usher.forget_peak();
             self.pid = Some(usher.pid());
             self.resident = usher.resident();
             self.log_start = usher.log().len();
         }
-        Ok(())
     }
 
     /// What was counted since [`Run::begin`].
     pub(super) fn counted(&self) -> Counted {
-        let (now, before) = (self.counted_in_all(), self.before);
-        Counted {
-            token: now.token - before.token,
-            refresh: now.refresh - before.refresh,
-            jwks: now.jwks - before.jwks,
-            callback: now.callback - before.callback,
-        }
+        self.counted_in_all().minus(self.before)
     }
 
     fn counted_in_all(&self) -> Counted {
@@ -193,6 +218,7 @@ impl<'w> Run<'w> {
             refresh: one.refresh_calls + two.refresh_calls,
             jwks: one.jwks_calls + two.jwks_calls,
             callback: self.world.callback.calls().len(),
+            authorize: self.world.op1.authorize_requests().len(),
         }
     }
 
@@ -203,8 +229,12 @@ impl<'w> Run<'w> {
         }
         let key = name.to_owned();
         if !self.world.actors.contains_key(&key) {
+            // A sign-in that only makes the row possible is no part of what it counts.
+            let (seen, counted) = (self.world.app.seen().len(), self.counted_in_all());
             let browser = self.make_actor(name).await?;
             self.world.actors.insert(key.clone(), browser);
+            self.world.app.forget_after(seen);
+            self.before = self.before.plus(self.counted_in_all().minus(counted));
         }
         let browser = self.world.actors[&key].clone();
         self.browsers.insert(key, browser.clone());
@@ -223,12 +253,27 @@ impl<'w> Run<'w> {
             return Ok(browser);
         }
         let status = flow.answer.map_or(0, |answer| answer.status);
-        Err(Stop::Fail(format!("{name} cannot sign in (status {status})")))
+        Err(Stop::Fail(format!(
+            "{name} cannot sign in (status {status})"
+        )))
+    }
+
+    /// A sign-in of nobody yet, stopped before the callback, for rows that use its `state`.
+    pub(super) async fn begin_anonymous_sign_in(&mut self) -> Done {
+        let mut browser = self.world.browser().await?;
+        let start = flow::start_url("op1");
+        let flow = flow::sign_in(&mut browser, &start, "alice", Until::Callback).await;
+        browser.hops.clear();
+        self.browsers.insert(ANONYMOUS.to_owned(), browser.clone());
+        self.pending.insert(ANONYMOUS.to_owned(), (browser, flow));
+        Ok(())
     }
 
     /// Asks usher who this browser is, and remembers it.
     pub(super) async fn know(&mut self, name: &str) -> Result<Option<Person>, Stop> {
-        let Some(browser) = self.browsers.get(name).cloned() else { return Ok(None) };
+        let Some(browser) = self.browsers.get(name).cloned() else {
+            return Ok(None);
+        };
         let person = flow::me(self.world, &browser).await?;
         if let Some(person) = &person {
             self.people.insert(name.to_owned(), person.clone());
@@ -261,7 +306,8 @@ impl<'w> Run<'w> {
     /// Takes over what usher told a browser in one answer.
     pub(super) fn keep_told(&mut self, url: &Url, answer: &Answer) {
         let told = answer.all("location");
-        self.locations.extend(told.into_iter().map(|l| (url.clone(), l)));
+        self.locations
+            .extend(told.into_iter().map(|l| (url.clone(), l)));
         self.cookie_lines.extend(answer.all("set-cookie"));
         self.own.push(answer.clone());
     }
@@ -283,7 +329,11 @@ impl<'w> Run<'w> {
     /// What usher logged since the variant began.
     pub(super) fn log(&mut self) -> String {
         let start = self.log_start;
-        let log = self.world.running().map(|usher| usher.log()).unwrap_or_default();
+        let log = self
+            .world
+            .running()
+            .map(|usher| usher.log())
+            .unwrap_or_default();
         log.get(start..).unwrap_or_default().to_owned()
     }
 
@@ -293,16 +343,25 @@ impl<'w> Run<'w> {
     }
 
     fn session_cookie(&self, actor: &str) -> Result<String, String> {
-        let browser = self.browsers.get(actor).or_else(|| self.world.actors.get(actor));
+        let browser = self
+            .browsers
+            .get(actor)
+            .or_else(|| self.world.actors.get(actor));
         let browser = browser.ok_or_else(|| format!("{actor} is not signed in"))?;
         let value = browser.cookie(SESSION_COOKIE);
-        Ok(format!("{SESSION_COOKIE}={}", value.ok_or("no session cookie")?))
+        Ok(format!(
+            "{SESSION_COOKIE}={}",
+            value.ok_or("no session cookie")?
+        ))
     }
 
     /// A parameter of the callback that a stopped sign-in would load.
     fn callback_param(&self, name: &str, param: &str) -> Option<String> {
         let (_, flow) = self.pending.get(name)?;
-        let query = flow.form.clone().or_else(|| flow.next.as_ref()?.query().map(str::to_owned))?;
+        let query = flow
+            .form
+            .clone()
+            .or_else(|| flow.next.as_ref()?.query().map(str::to_owned))?;
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
         pairs.find(|(n, _)| n == param).map(|(_, v)| v.into_owned())
     }
@@ -325,20 +384,30 @@ impl<'w> Run<'w> {
             "code" | "state" => self.callback_param(actor, what).ok_or_else(unknown),
             "id" => Ok(self.people.get(actor).ok_or_else(unknown)?.id.clone()),
             "email" => Ok(self.people.get(actor).ok_or_else(unknown)?.email.clone()),
-            "sid" => Ok(self.kept.get(&format!("{actor}.sid")).cloned().unwrap_or_else(|| "sid".into())),
+            "sid" => Ok(self
+                .kept
+                .get(&format!("{actor}.sid"))
+                .cloned()
+                .unwrap_or_else(|| "sid".into())),
             _ => Err(unknown()),
         }
     }
 
     /// `jwt.none.sub=root`: unsigned; `jwt.op1.access_token.sub=root`: signed by op1.
     fn token(&self, what: &str) -> Result<String, String> {
-        let (kind, claim) = what.split_once(".sub=").ok_or(format!("unknown variable jwt.{what}"))?;
+        let (kind, claim) = what
+            .split_once(".sub=")
+            .ok_or(format!("unknown variable jwt.{what}"))?;
         let now = jiff::Timestamp::now().as_second();
         let claims = json!({"sub": claim, "iss": self.world.op1.issuer(), "aud": "usher",
                             "iat": now, "exp": now + 300, "roles": ["admin"]});
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         match kind {
-            "none" => Ok(format!("{}.{}.", encode(&json!({"alg": "none"})), encode(&claims))),
+            "none" => Ok(format!(
+                "{}.{}.",
+                encode(&json!({"alg": "none"})),
+                encode(&claims)
+            )),
             "op1.access_token" | "op1" | "op1.id_token" => {
                 let kid = self.world.op1.kid().map_err(|e| e.to_string())?;
                 let header = json!({"alg": "RS256", "kid": kid});
@@ -349,6 +418,9 @@ impl<'w> Run<'w> {
         }
     }
 }
+
+/// The browser of whom no step named.
+pub(super) const ANONYMOUS: &str = "anonymous";
 
 /// The session cookie's name on https.
 pub(super) const SESSION_COOKIE: &str = "__Host-usher";

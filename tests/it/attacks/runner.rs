@@ -9,7 +9,7 @@ use super::{
     case::Row,
     judge::Verdict,
     run::{Run, Stop},
-    sessions::{IDLE, LIFETIME, REFRESH},
+    sessions::{IDLE, LIFETIME, REFRESH, SEAL_KEY},
     steps::missing,
     template::{Scope, expand_json},
     world::{Settings, World},
@@ -33,27 +33,56 @@ const CLASSES: [&str; 12] = [
 
 /// Verbs after which the same usher serves the next variant of a row.
 const CLEAN: [&str; 20] = [
-    "request", "login", "follow_until", "follow_max", "get", "start_login", "finish_login",
-    "drop_cookies", "replay", "logout", "plant_cookie", "cookie_mutate", "cookie_chunks",
-    "op.id_token", "op.userinfo", "upstream.respond", "upstream.raw", "jit.inspect", "h2_attack", "suite",
+    "request",
+    "login",
+    "follow_until",
+    "follow_max",
+    "get",
+    "start_login",
+    "finish_login",
+    "drop_cookies",
+    "replay",
+    "logout",
+    "plant_cookie",
+    "cookie_mutate",
+    "cookie_chunks",
+    "op.id_token",
+    "op.userinfo",
+    "upstream.respond",
+    "upstream.raw",
+    "jit.inspect",
+    "h2_attack",
+    "suite",
 ];
 
 /// Verbs that measure, and so run alone.
 const ALONE: [&str; 8] = [
-    "slowloris", "slow", "tls_stall", "flood", "login_background", "open_conns", "bomb", "h2_attack",
+    "slowloris",
+    "slow",
+    "tls_stall",
+    "flood",
+    "login_background",
+    "open_conns",
+    "bomb",
+    "h2_attack",
 ];
 
 /// What came of a row.
 #[derive(Debug)]
 enum Outcome {
-    Pass { variants: usize, beside: Vec<String> },
+    Pass {
+        variants: usize,
+        beside: Vec<String>,
+    },
     NotApplicable(String),
     Fail(String),
 }
 
 /// Runs all rows and prints a line for each; the ids of those that failed come back.
 pub(super) async fn run(rows: Vec<Row>) -> Vec<String> {
-    let jobs = std::env::var("USHER_ATTACKS_JOBS").ok().and_then(|n| n.parse().ok());
+    let jobs = std::env::var("USHER_ATTACKS_JOBS")
+        .ok()
+        .and_then(|n| n.parse().ok());
     let jobs: usize = jobs.unwrap_or(4);
     let (alone, together): (Vec<_>, Vec<_>) = rows.into_iter().partition(runs_alone);
     let mut failed = Vec::new();
@@ -66,7 +95,9 @@ pub(super) async fn run(rows: Vec<Row>) -> Vec<String> {
                 let mut failed = Vec::new();
                 let mut spare: Option<World> = None;
                 loop {
-                    let Some(row) = queue.lock().await.pop_front() else { return failed };
+                    let Some(row) = queue.lock().await.pop_front() else {
+                        return failed;
+                    };
                     let (outcome, world) = judge_row(&row, spare.take()).await;
                     spare = world;
                     say(&row.id, &outcome);
@@ -83,8 +114,16 @@ pub(super) async fn run(rows: Vec<Row>) -> Vec<String> {
 }
 
 fn runs_alone(row: &Row) -> bool {
-    let memory = row.expectation.asserts.iter().any(|text| text.contains("rss_delta"));
-    memory || row.steps().iter().any(|step| ALONE.iter().any(|verb| step.contains_key(*verb)))
+    let memory = row
+        .expectation
+        .asserts
+        .iter()
+        .any(|text| text.contains("rss_delta"));
+    memory
+        || row
+            .steps()
+            .iter()
+            .any(|step| ALONE.iter().any(|verb| step.contains_key(*verb)))
 }
 
 /// Straight to the stream: the test harness keeps what `println!` prints to itself.
@@ -151,7 +190,11 @@ async fn judge_row(row: &Row, mut spare: Option<World>) -> (Outcome, Option<Worl
             }
             Err(Stop::NotApplicable(why)) => skipped.push(why),
             Err(Stop::Fail(why)) => {
-                let why = if variant.is_null() { why } else { format!("variant {n} {shown} {why}") };
+                let why = if variant.is_null() {
+                    why
+                } else {
+                    format!("variant {n} {shown} {why}")
+                };
                 return (Outcome::Fail(why), None);
             }
         }
@@ -163,7 +206,13 @@ async fn judge_row(row: &Row, mut spare: Option<World>) -> (Outcome, Option<Worl
         return (Outcome::NotApplicable(skipped.join("; ")), spare);
     }
     beside.extend(skipped);
-    (Outcome::Pass { variants: judged, beside }, spare)
+    (
+        Outcome::Pass {
+            variants: judged,
+            beside,
+        },
+        spare,
+    )
 }
 
 fn reusable(row: &Row) -> bool {
@@ -181,19 +230,44 @@ fn shorten(text: &str) -> String {
 
 fn settings_for(row: &Row) -> Settings {
     let words = row.text();
-    let mut settings = Settings { op2: words.contains("op2"), ..Settings::default() };
+    let mut settings = Settings {
+        op2: words.contains("op2"),
+        ..Settings::default()
+    };
     if words.contains("idle+") || words.contains("abs+") || words.contains("absolute expiry") {
         let (idle, lifetime) = (IDLE.as_secs(), LIFETIME.as_secs());
         settings.sessions = format!("{{ idle_for: {idle}s, lifetime: {lifetime}s }}");
     }
     if words.contains("access_ttl") {
-        settings.oidc.insert("refresh_every".to_owned(), format!("{}s", REFRESH.as_secs()));
+        settings.oidc.insert(
+            "refresh_every".to_owned(),
+            format!("{}s", REFRESH.as_secs()),
+        );
     }
     if words.contains("op.userinfo") || words.contains("userinfo gzip") {
-        settings.oidc.insert("userinfo".to_owned(), "always".to_owned());
+        settings
+            .oidc
+            .insert("userinfo".to_owned(), "always".to_owned());
+    }
+    // A row that writes the callback's parameters itself and does not speak of `iss` means an IdP
+    // that sends none.
+    settings.response_iss = !words.contains("{{callback}}?") || words.contains("iss=");
+    if has_far_clock(row) {
+        settings.top = format!("keys: {{ seal: [\"{SEAL_KEY}\"] }}\n");
     }
     settings.tls = words.contains("\"tls_stall\"") || words.contains("\"tls_request\"");
     settings
+}
+
+/// True where a row moves the clock further than it can be waited for.
+fn has_far_clock(row: &Row) -> bool {
+    let clocks = row
+        .steps()
+        .into_iter()
+        .filter_map(|step| step.get("clock")?.as_str().map(str::to_owned));
+    clocks
+        .into_iter()
+        .any(|text| text.starts_with('+') && text.ends_with('s'))
 }
 
 /// Runs one variant and judges its assertions; what was not judged comes back.
@@ -234,9 +308,9 @@ async fn prepare(row: &Row, run: &mut Run<'_>) -> Result<(), Stop> {
     let words = row.text();
     let own = |name: &str| {
         row.steps().iter().any(|step| {
-            ["login", "start_login", "login_with_host"].iter().any(|verb| {
-                step.get(*verb).and_then(Value::as_str) == Some(name)
-            })
+            ["login", "start_login", "login_with_host"]
+                .iter()
+                .any(|verb| step.get(*verb).and_then(Value::as_str) == Some(name))
         })
     };
     for name in ["alice", "bob", "mallory", "root", "bigalice", "nogroups"] {
@@ -248,13 +322,27 @@ async fn prepare(row: &Row, run: &mut Run<'_>) -> Result<(), Stop> {
             format!("session({name})"),
             format!("{name}'s logged-in"),
         ];
-        if mentioned.iter().any(|mention| words.contains(mention.as_str())) && !own(name) {
+        if mentioned
+            .iter()
+            .any(|mention| words.contains(mention.as_str()))
+            && !own(name)
+        {
             run.actor(name).await?;
         }
     }
+    if words.contains("rss_delta") && row.steps().iter().all(|step| !step.contains_key("jit")) {
+        // What any sign-in costs once is no part of the row's own cost.
+        run.actor("bob").await?;
+    }
+    if words.contains("{{state}}") && !words.contains("start_login") {
+        run.begin_anonymous_sign_in().await?;
+    }
     // usher itself starts now, unless the row says how.
-    let early = ["usher.config", "config", "jit", "op.metadata", "op.jwks", "bomb"];
-    let later = row.steps().iter().any(|step| early.iter().any(|verb| step.contains_key(*verb)));
+    let early = ["usher.config", "config", "op.metadata", "op.jwks"];
+    let later = row
+        .steps()
+        .iter()
+        .any(|step| early.iter().any(|verb| step.contains_key(*verb)));
     if !later {
         run.world.usher().await?;
     }

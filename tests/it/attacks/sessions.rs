@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use url::Url;
+use usher::seal::SealRing;
 
 use super::{
     flow::{self, Until},
@@ -16,6 +17,9 @@ use crate::support::{
     browser::Browser,
     wire::{PATIENCE, UNTRUSTED, Wire},
 };
+
+/// The seal key of rows that move the clock far: the runner ages sealed cookies with it.
+pub(super) const SEAL_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 /// What rows about time set as `sessions.idle_for`, `sessions.lifetime` and `refresh_every`.
 pub(super) const IDLE: Duration = Duration::from_secs(2);
@@ -35,8 +39,13 @@ impl Run<'_> {
                 // usher has no sessions for the anonymous; its state cookie is the nearest thing.
                 let mut mallory = self.world.browser().await?;
                 flow::walk(&mut mallory, &flow::start_url("op1"), Until::Callback).await;
-                let state = mallory.cookies.iter().find(|c| c.name.starts_with("__Host-usher-state"));
-                state.map(|c| c.value.clone()).ok_or_else(|| "no state cookie".to_owned())?
+                let state = mallory
+                    .cookies
+                    .iter()
+                    .find(|c| c.name.starts_with("__Host-usher-state"));
+                state
+                    .map(|c| c.value.clone())
+                    .ok_or_else(|| "no state cookie".to_owned())?
             }
             other => return Err(Stop::Fail(format!("unknown plant_cookie {other:?}"))),
         };
@@ -50,14 +59,20 @@ impl Run<'_> {
     pub(super) async fn swap_cookie(&mut self, step: &Step<'_>) -> Done {
         let value = &step.map["swap_cookie"];
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-        let (Some(from), Some(to)) = (text("from").or(text("of")), text("to").or(text("into"))) else {
+        let (Some(from), Some(to)) = (text("from").or(text("of")), text("to").or(text("into")))
+        else {
             return Err(Stop::Fail(format!("unknown swap_cookie {value}")));
         };
         let pattern = text("name").unwrap_or_else(|| "__Host-usher*".to_owned());
         let giver = self.browsers.get(&from).cloned();
         let giver = giver.ok_or_else(|| format!("no browser {from:?}"))?;
         let fits = |name: &str| super::judge::glob(&pattern, name);
-        let given: Vec<_> = giver.cookies.iter().filter(|c| fits(&c.name)).cloned().collect();
+        let given: Vec<_> = giver
+            .cookies
+            .iter()
+            .filter(|c| fits(&c.name))
+            .cloned()
+            .collect();
         for name in [to.clone(), format!("{to}")] {
             if let Some((browser, _)) = self.pending.get_mut(&name) {
                 browser.cookies.retain(|c| !fits(&c.name));
@@ -82,8 +97,12 @@ impl Run<'_> {
                 (SESSION_COOKIE.to_owned(), value)
             }
             (None, Some(pattern)) => {
-                let browser = self.browser().cloned().ok_or_else(|| "no browser yet".to_owned())?;
-                let fits = |c: &&crate::support::browser::Cookie| super::judge::glob(&pattern, &c.name);
+                let browser = self
+                    .browser()
+                    .cloned()
+                    .ok_or_else(|| "no browser yet".to_owned())?;
+                let fits =
+                    |c: &&crate::support::browser::Cookie| super::judge::glob(&pattern, &c.name);
                 let found = browser.cookies.iter().find(fits).cloned();
                 let found = found.ok_or_else(|| format!("no cookie {pattern:?}"))?;
                 (found.name, found.value)
@@ -91,7 +110,11 @@ impl Run<'_> {
             (None, None) => return Err(Stop::Fail(format!("unknown {verb} {what}"))),
         };
         if verb == "cookie_chunks" {
-            let foreign = self.actor("mallory").await?.cookie(SESSION_COOKIE).unwrap_or_default();
+            let foreign = self
+                .actor("mallory")
+                .await?
+                .cookie(SESSION_COOKIE)
+                .unwrap_or_default();
             let line = chunked(&name, &value, &foreign, &how);
             self.mutants = vec![line.ok_or_else(|| format!("unknown cookie_chunks {how:?}"))?];
             return Ok(());
@@ -124,12 +147,20 @@ impl Run<'_> {
     /// Signs an actor out in its own browser.
     pub(super) async fn sign_out(&mut self, who: &str) -> Done {
         let mut browser = self.actor(who).await?;
-        let had: Vec<_> = browser.cookies.iter().filter(|c| c.host == "app.test").cloned().collect();
+        let had: Vec<_> = browser
+            .cookies
+            .iter()
+            .filter(|c| c.host == "app.test")
+            .cloned()
+            .collect();
         browser.hops.clear();
         let url = site("/_usher/sign-out");
         let fetch = [("Sec-Fetch-Site", "same-origin")];
         let answer = browser.send(&url, "GET", &fetch, None).await;
-        if let Some(next) = answer.as_ref().and_then(|a| crate::support::browser::redirect(&url, a)) {
+        if let Some(next) = answer
+            .as_ref()
+            .and_then(|a| crate::support::browser::redirect(&url, a))
+        {
             let flow = flow::walk(&mut browser, &next, Until::Answered).await;
             self.last = flow.answer;
         } else {
@@ -156,23 +187,48 @@ impl Run<'_> {
             // Sessions are random ids: nothing is sealed again.
             "+reseal" => {}
             other => {
-                let seconds = other.trim_start_matches('+').trim_end_matches('s').parse::<i64>();
+                let seconds = other
+                    .trim_start_matches('+')
+                    .trim_end_matches('s')
+                    .parse::<i64>();
                 let seconds = seconds.map_err(|_| format!("unknown clock {other:?}"))?;
-                self.world.settings.environment =
-                    vec![("USHER_TEST_CLOCK_OFFSET".to_owned(), seconds.to_string())];
-                self.world.restart().await?;
-                self.pid = self.world.running().map(|usher| usher.pid());
-                let address = self.world.usher().await?.public();
-                self.browsers.values_mut().for_each(|b| b.move_to(address));
-                self.pending.values_mut().for_each(|(b, _)| b.move_to(address));
+                self.age(seconds).await?;
             }
         }
         Ok(())
     }
 
+    /// Makes everything that usher remembers so many seconds older: what stands in its store, and
+    /// what it sealed into cookies.
+    async fn age(&mut self, seconds: i64) -> Done {
+        let file = self.world.usher().await?.path().join("usher.db");
+        age_store(&file, seconds)
+            .await
+            .map_err(|e| format!("the store: {e}"))?;
+        let ring = SealRing::new(&[SEAL_KEY]).map_err(|e| e.to_string())?;
+        for browser in self.browsers.values_mut() {
+            age_cookies(&ring, browser, seconds);
+        }
+        for (browser, _) in self.pending.values_mut() {
+            age_cookies(&ring, browser, seconds);
+        }
+        // What is cached in memory goes with the process.
+        self.world.restart().await?;
+        self.note_process();
+        let address = self.world.usher().await?.public();
+        self.browsers.values_mut().for_each(|b| b.move_to(address));
+        self.pending
+            .values_mut()
+            .for_each(|(b, _)| b.move_to(address));
+        Ok(())
+    }
+
     /// Keeps the last session busy until its absolute limit is over.
     async fn active(&mut self, every: Duration) -> Done {
-        let browser = self.browser().cloned().ok_or_else(|| "nobody signed in".to_owned())?;
+        let browser = self
+            .browser()
+            .cloned()
+            .ok_or_else(|| "nobody signed in".to_owned())?;
         let until = std::time::Instant::now() + LIFETIME + Duration::from_secs(1);
         let mut valid = 0;
         while std::time::Instant::now() < until {
@@ -180,7 +236,8 @@ impl Run<'_> {
             tokio::time::sleep(every).await;
         }
         if valid < 2 {
-            self.problems.push("the session was not kept alive by requests".to_owned());
+            self.problems
+                .push("the session was not kept alive by requests".to_owned());
         }
         self.world.app.forget();
         Ok(())
@@ -233,7 +290,11 @@ impl Run<'_> {
             "login_sub" => {
                 let sub = step.text("login_sub").unwrap_or_default().to_owned();
                 let idp = step.text("idp").unwrap_or("op1").to_owned();
-                let mut person = usher::demo::idp::TestUser::new(&format!("sub{}", self.tried.len()), "x", &["users"]);
+                let mut person = usher::demo::idp::TestUser::new(
+                    &format!("sub{}", self.tried.len()),
+                    "x",
+                    &["users"],
+                );
                 person.email = format!("sub{}@corp.test", self.tried.len());
                 person.sub.clone_from(&sub);
                 let name = person.username.clone();
@@ -251,7 +312,8 @@ impl Run<'_> {
                 let start = start.map_err(|e| e.to_string())?;
                 let mut browser = self.world.browser().await?;
                 let flow = flow::sign_in(&mut browser, &start, "alice", Until::Answered).await;
-                self.finished("alice", "op1", browser.clone(), flow, None).await?;
+                self.finished("alice", "op1", browser.clone(), flow, None)
+                    .await?;
                 self.browsers.insert("captured".to_owned(), browser);
                 Ok(())
             }
@@ -260,7 +322,10 @@ impl Run<'_> {
     }
 
     async fn login_many(&mut self, step: &Step<'_>) -> Done {
-        let times = step.number("login_many").or(step.number("times")).unwrap_or(100);
+        let times = step
+            .number("login_many")
+            .or(step.number("times"))
+            .unwrap_or(100);
         let mut ids = Vec::new();
         for _ in 0..times {
             let mut browser = self.world.browser().await?;
@@ -288,7 +353,8 @@ impl Run<'_> {
             let (cookies, target) = (cookies.clone(), target.clone());
             tasks.spawn(async move {
                 let mut wire = Wire::connect(to, UNTRUSTED).await.ok()?;
-                wire.send(plain_get(&target, cookies.as_deref()).as_bytes()).await;
+                wire.send(plain_get(&target, cookies.as_deref()).as_bytes())
+                    .await;
                 wire.answer(false, PATIENCE).await
             });
         }
@@ -312,7 +378,11 @@ impl Run<'_> {
         for n in 0..users {
             let name = format!("user{n}");
             self.login(&name, "op1", None).await?;
-            let id = self.people.get(&name).map(|p| p.id.clone()).unwrap_or_default();
+            let id = self
+                .people
+                .get(&name)
+                .map(|p| p.id.clone())
+                .unwrap_or_default();
             let cookies = self.browsers[&name].cookie_header(&site("/"));
             askers.push((id, cookies.unwrap_or_default()));
         }
@@ -326,7 +396,8 @@ impl Run<'_> {
                     wire.send(text.as_bytes()).await;
                     let answer = wire.answer(false, PATIENCE).await;
                     let user = answer.map(|a| a.json()["user"].clone());
-                    let own = user.is_some_and(|u| u.as_str().is_some_and(|u| !u.is_empty() && u == id));
+                    let own =
+                        user.is_some_and(|u| u.as_str().is_some_and(|u| !u.is_empty() && u == id));
                     wrong += u64::from(!own);
                     if wire.ended() {
                         wire = Wire::connect(to, UNTRUSTED).await.ok()?;
@@ -344,9 +415,47 @@ impl Run<'_> {
     }
 }
 
+async fn age_store(file: &std::path::Path, seconds: i64) -> Result<(), sqlx::Error> {
+    use sqlx::{ConnectOptions, Connection};
+    let mut store = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(file)
+        .connect()
+        .await?;
+    let columns = [
+        "authenticated_at",
+        "created_at",
+        "expires_at",
+        "seen_at",
+        "renew_at",
+    ];
+    for column in columns {
+        let text = format!("UPDATE sessions SET {column} = {column} - {seconds}");
+        sqlx::query(sqlx::AssertSqlSafe(text))
+            .execute(&mut store)
+            .await?;
+    }
+    store.close().await
+}
+
+/// Sealed sign-in states carry the time at which they began.
+fn age_cookies(ring: &SealRing, browser: &mut Browser, seconds: i64) {
+    const PURPOSE: &str = "sign-in state";
+    for cookie in &mut browser.cookies {
+        let Ok(plain) = ring.open(PURPOSE, &cookie.value) else {
+            continue;
+        };
+        let mut state: Value = serde_json::from_slice(&plain).unwrap();
+        let started = state["started_at"].as_i64().unwrap();
+        state["started_at"] = (started - seconds).into();
+        cookie.value = ring.seal(PURPOSE, state.to_string().as_bytes()).unwrap();
+    }
+}
+
 /// A request to an app, not a navigation.
 pub(super) fn plain_get(target: &str, cookies: Option<&str>) -> String {
-    let cookies = cookies.map(|c| format!("Cookie: {c}\r\n")).unwrap_or_default();
+    let cookies = cookies
+        .map(|c| format!("Cookie: {c}\r\n"))
+        .unwrap_or_default();
     format!("GET {target} HTTP/1.1\r\nHost: app.test\r\n{cookies}\r\n")
 }
 

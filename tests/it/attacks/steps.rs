@@ -34,15 +34,37 @@ const LATER: [(&str, &str); 22] = [
     ("brute", "local sign-in comes later"),
     ("local_user", "local accounts come later"),
     ("totp", "local sign-in comes later"),
-    ("seal_cookies", "sessions are random ids in the store, not sealed cookies"),
+    (
+        "seal_cookies",
+        "sessions are random ids in the store, not sealed cookies",
+    ),
     ("cross", "several replicas come later"),
     ("log_level", "the log level is not part of the config"),
 ];
 
 /// Words beside a verb that say how it is done.
 const MODIFIERS: [&str; 22] = [
-    "idp", "keep", "times", "capture", "parallel", "browser", "as", "stop_before", "pause_at", "each",
-    "requests_each", "user", "at", "same_conn", "cookies", "show", "on", "with", "from", "for", "max",
+    "idp",
+    "keep",
+    "times",
+    "capture",
+    "parallel",
+    "browser",
+    "as",
+    "stop_before",
+    "pause_at",
+    "each",
+    "requests_each",
+    "user",
+    "at",
+    "same_conn",
+    "cookies",
+    "show",
+    "on",
+    "with",
+    "from",
+    "for",
+    "max",
     "parallel_users",
 ];
 
@@ -57,7 +79,10 @@ impl Step<'_> {
     }
 
     pub(super) fn number(&self, key: &str) -> Option<usize> {
-        self.map.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok())
+        self.map
+            .get(key)
+            .and_then(Value::as_u64)
+            .and_then(|n| usize::try_from(n).ok())
     }
 }
 
@@ -68,8 +93,15 @@ pub(super) fn missing(step: &Map<String, Value>) -> Option<&'static str> {
         return Some(why);
     }
     let action = step.get("do").and_then(Value::as_str).unwrap_or_default();
-    let later = [("bclo", "back-channel logout"), ("scim", "SCIM"), ("admin", "the admin API")];
-    later.iter().find(|(word, _)| action.contains(word)).map(|_| "what it does comes later")
+    let later = [
+        ("bclo", "back-channel logout"),
+        ("scim", "SCIM"),
+        ("admin", "the admin API"),
+    ];
+    later
+        .iter()
+        .find(|(word, _)| action.contains(word))
+        .map(|_| "what it does comes later")
 }
 
 impl Run<'_> {
@@ -89,19 +121,26 @@ impl Run<'_> {
         }
         let value = expand_json(&Value::Object(template.clone()), self)?;
         let map = value.as_object().cloned().unwrap_or_default();
-        let verbs: Vec<_> = map.keys().filter(|k| !MODIFIERS.contains(&k.as_str())).collect();
+        let verbs: Vec<_> = map
+            .keys()
+            .filter(|k| !MODIFIERS.contains(&k.as_str()))
+            .collect();
         let Some(verb) = verbs.first().map(|v| (*v).clone()) else {
             return self.lone_modifier(&map).await;
         };
         self.check_words(&map, &verb)?;
         let began = Instant::now();
+        self.answer_took = None;
         let outcome = self.verb(&verb, &Step { map: &map }).await;
-        self.took(began);
+        // Of a sign-in, the wait for usher's answer to the callback counts.
+        self.step_took = self.answer_took.unwrap_or_else(|| began.elapsed());
         outcome
     }
 
     fn check_words(&self, map: &Map<String, Value>, verb: &str) -> Done {
-        let odd = map.keys().find(|k| *k != verb && !MODIFIERS.contains(&k.as_str()));
+        let odd = map
+            .keys()
+            .find(|k| *k != verb && !MODIFIERS.contains(&k.as_str()));
         match odd {
             Some(odd) => Err(Stop::Fail(format!("unknown word {odd:?} beside {verb:?}"))),
             None => Ok(()),
@@ -118,9 +157,8 @@ impl Run<'_> {
     async fn verb(&mut self, verb: &str, step: &Step<'_>) -> Done {
         match verb {
             "login" => self.login_step(step).await,
-            "login_sub" | "login_many" | "login_background" | "measure_logins" | "login_with_host" => {
-                self.odd_login(verb, step).await
-            }
+            "login_sub" | "login_many" | "login_background" | "measure_logins"
+            | "login_with_host" => self.odd_login(verb, step).await,
             "start_login" => self.start_login(step).await,
             "finish_login" => self.finish_login(step).await,
             "get" => self.get_step(step).await,
@@ -139,7 +177,7 @@ impl Run<'_> {
             "kill9_restart" => {
                 self.world.callback.behave(None);
                 self.world.restart().await.map_err(Stop::Fail)?;
-                self.pid = self.world.running().map(|usher| usher.pid());
+                self.note_process();
                 Ok(())
             }
             "reload" | "rotate_keys" | "config" | "usher.config" | "usher" | "start" => {
@@ -225,11 +263,17 @@ impl Run<'_> {
         if let (Some(keep), Some(url)) = (keep, &callback) {
             self.kept.insert(keep.to_owned(), url.to_string());
         }
-        let until = if self.stay { Until::Answered } else { Until::Landed };
+        let until = if self.stay {
+            Until::Answered
+        } else {
+            Until::Landed
+        };
+        let answered = Instant::now();
         let flow = match flow::resume(&mut browser, &first, until).await {
             Some(flow) => flow,
             None => first,
         };
+        self.answer_took = Some(answered.elapsed());
         self.finished(who, idp, browser, flow, before).await
     }
 
@@ -257,12 +301,18 @@ impl Run<'_> {
     ) -> Done {
         self.keep_locations(&browser);
         let after = browser.cookie(SESSION_COOKIE);
-        self.values.insert("cookie_before".to_owned(), before.unwrap_or_default());
-        self.values.insert("cookie_after".to_owned(), after.unwrap_or_default());
+        self.values
+            .insert("cookie_before".to_owned(), before.unwrap_or_default());
+        self.values
+            .insert("cookie_after".to_owned(), after.unwrap_or_default());
         self.onward = flow.next.clone();
         self.last = flow.answer;
         self.current = who.to_owned();
-        let named = if idp == "op1" { who.to_owned() } else { format!("{who}@{idp}") };
+        let named = if idp == "op1" {
+            who.to_owned()
+        } else {
+            format!("{who}@{idp}")
+        };
         self.browsers.insert(named, browser.clone());
         self.browsers.insert(who.to_owned(), browser);
         let person = self.know(who).await?;
@@ -294,11 +344,17 @@ impl Run<'_> {
             let flow = flow::sign_in(&mut browser, &start, who, Until::Callback).await;
             self.keep_locations(&browser);
             if flow.next.is_none() {
-                self.problems.push(format!("{name} does not reach the callback"));
+                self.problems
+                    .push(format!("{name} does not reach the callback"));
             }
             let sent = browser.cookie_header(&site("/")).unwrap_or_default().len();
-            let most = self.values.get("cookie_bytes").and_then(|v| v.parse().ok()).unwrap_or(0);
-            self.values.insert("cookie_bytes".to_owned(), sent.max(most).to_string());
+            let most = self
+                .values
+                .get("cookie_bytes")
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(0);
+            self.values
+                .insert("cookie_bytes".to_owned(), sent.max(most).to_string());
             self.last = flow.answer.clone();
             self.browsers.insert(shared.to_owned(), browser.clone());
             self.browsers.insert(name.clone(), browser.clone());
@@ -332,14 +388,18 @@ impl Run<'_> {
         }
         browser.hops.clear();
         let end = flow::resume(&mut browser, &flow, Until::Landed).await;
-        let end = end.ok_or_else(|| Stop::Fail("the sign-in stopped before the callback".into()))?;
+        let end =
+            end.ok_or_else(|| Stop::Fail("the sign-in stopped before the callback".into()))?;
         self.browsers.insert(shared.to_owned(), browser.clone());
         let before = None;
         self.finished(&name, "op1", browser, end, before).await
     }
 
     async fn finish_with_mutants(&mut self, name: &str, browser: &Browser, flow: &Flow) -> Done {
-        let next = flow.next.clone().ok_or_else(|| "no callback to load".to_owned())?;
+        let next = flow
+            .next
+            .clone()
+            .ok_or_else(|| "no callback to load".to_owned())?;
         let mutants = std::mem::take(&mut self.mutants);
         let mut worst = None;
         for mutant in &mutants {
@@ -350,7 +410,8 @@ impl Run<'_> {
             let end = flow::walk(&mut browser, &next, Until::Answered).await;
             let status = end.answer.as_ref().map_or(599, |a| a.status);
             if browser.cookie(SESSION_COOKIE).is_some() {
-                self.problems.push("a mutated state cookie signed in".to_owned());
+                self.problems
+                    .push("a mutated state cookie signed in".to_owned());
             }
             if worst.is_none_or(|(known, _): (u16, ())| status > known) {
                 worst = Some((status, ()));
@@ -364,9 +425,17 @@ impl Run<'_> {
 
     async fn get_step(&mut self, step: &Step<'_>) -> Done {
         let target = step.text("get").unwrap_or_default().to_owned();
-        let name = step.text("browser").or(step.text("as")).unwrap_or(&self.current).to_owned();
+        let name = step
+            .text("browser")
+            .or(step.text("as"))
+            .unwrap_or(&self.current)
+            .to_owned();
         let (_, shared) = person_of(&name);
-        let mut browser = match self.browsers.get(&name).or_else(|| self.browsers.get(shared)) {
+        let mut browser = match self
+            .browsers
+            .get(&name)
+            .or_else(|| self.browsers.get(shared))
+        {
             Some(browser) => browser.clone(),
             None => self.world.browser().await?,
         };
@@ -383,7 +452,10 @@ impl Run<'_> {
 
     async fn follow_until(&mut self, step: &Step<'_>) -> Done {
         if step.text("follow_until") != Some("final_redirect") {
-            return Err(Stop::Fail(format!("unknown follow_until {:?}", step.map["follow_until"])));
+            return Err(Stop::Fail(format!(
+                "unknown follow_until {:?}",
+                step.map["follow_until"]
+            )));
         }
         self.go_on(20).await.map(|_| ())
     }
@@ -397,7 +469,9 @@ impl Run<'_> {
 
     /// Follows usher's and the IdP's redirects from where the last step left the browser.
     async fn go_on(&mut self, most: usize) -> Result<usize, Stop> {
-        let Some(start) = self.onward.take() else { return Ok(0) };
+        let Some(start) = self.onward.take() else {
+            return Ok(0);
+        };
         if !flow::is_own(&start) && !flow::is_idp(&start) {
             self.onward = Some(start);
             return Ok(0);
@@ -421,18 +495,34 @@ impl Run<'_> {
 
     async fn replay(&mut self, step: &Step<'_>) -> Done {
         let key = step.text("replay").unwrap_or_default();
-        let url = self.kept.get(key).cloned().ok_or_else(|| format!("nothing kept as {key:?}"))?;
+        let url = self
+            .kept
+            .get(key)
+            .cloned()
+            .ok_or_else(|| format!("nothing kept as {key:?}"))?;
         let url = Url::parse(&url).map_err(|e| e.to_string())?;
         let name = self.current.clone();
         // The state cookie of the first use is gone; a thief would have kept it.
         let mut browser = match step.text("browser").or(step.text("as")) {
-            Some(other) => self.browsers.get(other).cloned().unwrap_or(self.world.browser().await?),
+            Some(other) => self
+                .browsers
+                .get(other)
+                .cloned()
+                .unwrap_or(self.world.browser().await?),
             None => self.browsers[&name].clone(),
         };
-        let cookie = browser.hops.iter().flat_map(|hop| hop.answer.all("set-cookie"));
+        let cookie = browser
+            .hops
+            .iter()
+            .flat_map(|hop| hop.answer.all("set-cookie"));
         let states: Vec<_> = cookie
             .filter(|line| line.starts_with("__Host-usher-state-") && !line.contains("Max-Age=0"))
-            .filter_map(|line| line.split(';').next()?.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned())))
+            .filter_map(|line| {
+                line.split(';')
+                    .next()?
+                    .split_once('=')
+                    .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            })
             .collect();
         browser.cookies.retain(|c| c.name != SESSION_COOKIE);
         for (name, value) in states {
@@ -458,7 +548,10 @@ impl Run<'_> {
     async fn pause_login(&mut self, who: &str, idp: &str, point: &str) -> Done {
         match point {
             "after_jit" => {
-                let silence = callback::Fault::Raw { bytes: Vec::new(), close: false };
+                let silence = callback::Fault::Raw {
+                    bytes: Vec::new(),
+                    close: false,
+                };
                 let mut rule = callback::Rule::always(silence);
                 rule.commit = true;
                 self.world.callback.behave(Some(rule));
@@ -469,9 +562,9 @@ impl Run<'_> {
         let mut browser = self.world.browser().await?;
         let (start, who) = (flow::start_url(idp), who.to_owned());
         let calls = self.world.callback.calls().len();
-        tokio::spawn(async move {
-            flow::sign_in(&mut browser, &start, &who, Until::Answered).await
-        });
+        tokio::spawn(
+            async move { flow::sign_in(&mut browser, &start, &who, Until::Answered).await },
+        );
         for _ in 0..500 {
             if self.world.callback.calls().len() > calls {
                 return Ok(());
@@ -485,7 +578,12 @@ impl Run<'_> {
 /// Whose sign-in a name is, and in which browser: people have their own, other names are tabs of
 /// one browser in which alice signs in.
 fn person_of(name: &str) -> (&str, &str) {
-    const PEOPLE: [&str; 8] =
-        ["alice", "bob", "mallory", "root", "newuser", "bigalice", "nogroups", "slow"];
-    if PEOPLE.contains(&name) { (name, name) } else { ("alice", "tabs") }
+    const PEOPLE: [&str; 8] = [
+        "alice", "bob", "mallory", "root", "newuser", "bigalice", "nogroups", "slow",
+    ];
+    if PEOPLE.contains(&name) {
+        (name, name)
+    } else {
+        ("alice", "tabs")
+    }
 }

@@ -44,7 +44,11 @@ pub(super) const HAPPY: [&str; 20] = [
 
 fn want(status: u16, answer: Option<&Answer>, what: &str) -> Done {
     let got = answer.map_or(0, |a| a.status);
-    if got == status { Ok(()) } else { Err(Stop::Fail(format!("{what}: {got}, not {status}"))) }
+    if got == status {
+        Ok(())
+    } else {
+        Err(Stop::Fail(format!("{what}: {got}, not {status}")))
+    }
 }
 
 impl Run<'_> {
@@ -92,10 +96,15 @@ impl Run<'_> {
     async fn fresh(&mut self, who: &str, path: &str) -> Done {
         let mut browser = self.world.browser().await?;
         let flow = flow::sign_in(&mut browser, &site(path), who, flow::Until::Answered).await;
-        let landed = flow.next.as_ref().map(|url| url[url::Position::BeforePath..].to_owned());
+        let landed = flow
+            .next
+            .as_ref()
+            .map(|url| url[url::Position::BeforePath..].to_owned());
         if landed.as_deref() != Some(path) {
             let status = flow.answer.map_or(0, |a| a.status);
-            return Err(Stop::Fail(format!("landed at {landed:?} ({status}), not {path}")));
+            return Err(Stop::Fail(format!(
+                "landed at {landed:?} ({status}), not {path}"
+            )));
         }
         let answer = flow::secret(self.world, &browser).await?;
         want(200, Some(&answer), "the app")
@@ -108,7 +117,9 @@ impl Run<'_> {
         let second = flow::sign_in(&mut browser, &two, "bob", flow::Until::Callback).await;
         for (tab, path) in [(first, "/one"), (second, "/two")] {
             let end = flow::resume(&mut browser, &tab, flow::Until::Answered).await;
-            let next = end.and_then(|end| end.next).map(|url| url.path().to_owned());
+            let next = end
+                .and_then(|end| end.next)
+                .map(|url| url.path().to_owned());
             if next.as_deref() != Some(path) {
                 return Err(Stop::Fail(format!("a tab landed at {next:?}, not {path}")));
             }
@@ -134,21 +145,33 @@ impl Run<'_> {
                 // Whether iss comes is part of the metadata, which usher read already.
                 idp.settings(|s| s.response_iss = false);
                 self.world.restart().await?;
-                self.pid = self.world.running().map(|usher| usher.pid());
+                self.note_process();
             }
             other => return Err(Stop::Fail(format!("unknown suite {other:?}"))),
         }
         let done = self.fresh("alice", "/").await;
-        self.world.op1.settings(|s| *s = usher::demo::idp::Settings::default());
+        self.world
+            .op1
+            .settings(|s| *s = usher::demo::idp::Settings::default());
         done
     }
 
     async fn plain(&mut self, who: &str, method: &str, target: &str, status: u16) -> Done {
-        let cookies = if who.is_empty() { String::new() } else { self.secret_of(who).await? };
-        let cookies = if cookies.is_empty() { cookies } else { format!("Cookie: {cookies}\r\n") };
+        let cookies = if who.is_empty() {
+            String::new()
+        } else {
+            self.secret_of(who).await?
+        };
+        let cookies = if cookies.is_empty() {
+            cookies
+        } else {
+            format!("Cookie: {cookies}\r\n")
+        };
         let body = if method == "POST" { "a=b" } else { "" };
         let to = self.world.usher().await?.public();
-        let mut wire = Wire::connect(to, UNTRUSTED).await.map_err(|e| e.to_string())?;
+        let mut wire = Wire::connect(to, UNTRUSTED)
+            .await
+            .map_err(|e| e.to_string())?;
         let head = format!(
             "{method} {target} HTTP/1.1\r\nHost: app.test\r\n{cookies}Content-Length: {}\r\n\r\n{body}",
             body.len()
@@ -161,21 +184,32 @@ impl Run<'_> {
     async fn sse_works(&mut self) -> Done {
         let cookies = self.secret_of("alice").await?;
         let to = self.world.usher().await?.public();
-        let mut wire = Wire::connect(to, UNTRUSTED).await.map_err(|e| e.to_string())?;
-        wire.send(plain_get("/sse", Some(&cookies)).as_bytes()).await;
+        let mut wire = Wire::connect(to, UNTRUSTED)
+            .await
+            .map_err(|e| e.to_string())?;
+        wire.send(plain_get("/sse", Some(&cookies)).as_bytes())
+            .await;
         let mut text = String::new();
         let until = Instant::now() + Duration::from_secs(3);
         while Instant::now() < until && !text.contains("data: 3") {
-            text.push_str(&String::from_utf8_lossy(&wire.some(Duration::from_secs(1)).await));
+            text.push_str(&String::from_utf8_lossy(
+                &wire.some(Duration::from_secs(1)).await,
+            ));
         }
         let ok = text.starts_with("HTTP/1.1 200") && text.contains("data: 3");
-        if ok { Ok(()) } else { Err(Stop::Fail(format!("no events: {text:.80}"))) }
+        if ok {
+            Ok(())
+        } else {
+            Err(Stop::Fail(format!("no events: {text:.80}")))
+        }
     }
 
     async fn chunked_works(&mut self) -> Done {
         let cookies = self.secret_of("alice").await?;
         let to = self.world.usher().await?.public();
-        let mut wire = Wire::connect(to, UNTRUSTED).await.map_err(|e| e.to_string())?;
+        let mut wire = Wire::connect(to, UNTRUSTED)
+            .await
+            .map_err(|e| e.to_string())?;
         let head = format!(
             "POST /echo HTTP/1.1\r\nHost: app.test\r\nCookie: {cookies}\r\n\
              Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
@@ -184,13 +218,19 @@ impl Run<'_> {
         let answer = wire.answer(false, PATIENCE).await;
         want(200, answer.as_ref(), "chunked")?;
         let body = answer.map(|a| a.text()).unwrap_or_default();
-        if body == "hello world" { Ok(()) } else { Err(Stop::Fail(format!("echo {body:?}"))) }
+        if body == "hello world" {
+            Ok(())
+        } else {
+            Err(Stop::Fail(format!("echo {body:?}")))
+        }
     }
 
     async fn expect_works(&mut self) -> Done {
         let cookies = self.secret_of("alice").await?;
         let to = self.world.usher().await?.public();
-        let mut wire = Wire::connect(to, UNTRUSTED).await.map_err(|e| e.to_string())?;
+        let mut wire = Wire::connect(to, UNTRUSTED)
+            .await
+            .map_err(|e| e.to_string())?;
         let head = format!(
             "POST /form HTTP/1.1\r\nHost: app.test\r\nCookie: {cookies}\r\n\
              Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"
@@ -211,7 +251,9 @@ impl Run<'_> {
     ) -> Result<WebSocketStream<Box<dyn crate::support::wire::Stream>>, Stop> {
         let cookies = self.secret_of(who).await?;
         let to = self.world.usher().await?.public();
-        let mut wire = Wire::connect(to, UNTRUSTED).await.map_err(|e| e.to_string())?;
+        let mut wire = Wire::connect(to, UNTRUSTED)
+            .await
+            .map_err(|e| e.to_string())?;
         let head = format!(
             "GET /ws HTTP/1.1\r\nHost: app.test\r\nCookie: {cookies}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -232,7 +274,11 @@ impl Run<'_> {
         let back = tokio::time::timeout(PATIENCE, socket.next()).await;
         let same = matches!(back, Ok(Some(Ok(Message::Binary(got)))) if got == data);
         self.measure("ws.sha256", if same { "equal" } else { "different" });
-        if same { Ok(()) } else { Err(Stop::Fail("the echo differs".to_owned())) }
+        if same {
+            Ok(())
+        } else {
+            Err(Stop::Fail("the echo differs".to_owned()))
+        }
     }
 
     pub(super) async fn stream_step(&mut self, verb: &str, step: &Step<'_>) -> Done {
@@ -263,8 +309,11 @@ impl Run<'_> {
             "open_sse" => {
                 let cookies = self.secret_of(step.text(verb).unwrap_or("alice")).await?;
                 let to = self.world.usher().await?.public();
-                let mut wire = Wire::connect(to, UNTRUSTED).await.map_err(|e| e.to_string())?;
-                wire.send(plain_get("/sse", Some(&cookies)).as_bytes()).await;
+                let mut wire = Wire::connect(to, UNTRUSTED)
+                    .await
+                    .map_err(|e| e.to_string())?;
+                wire.send(plain_get("/sse", Some(&cookies)).as_bytes())
+                    .await;
                 wire.some(PATIENCE).await;
                 let (tell, told) = tokio::sync::oneshot::channel();
                 tokio::spawn(async move {
@@ -290,7 +339,9 @@ impl Run<'_> {
         let began = Instant::now();
         type Told = (&'static str, tokio::sync::oneshot::Receiver<Instant>);
         for open in std::mem::take(&mut self.open) {
-            let Ok(told) = open.downcast::<Told>() else { continue };
+            let Ok(told) = open.downcast::<Told>() else {
+                continue;
+            };
             let (name, told) = *told;
             let ended = tokio::time::timeout(Duration::from_secs(10), told).await;
             let took = ended.ok().and_then(Result::ok).map_or(u128::MAX, |at| {

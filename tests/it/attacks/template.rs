@@ -16,7 +16,9 @@ pub(super) fn expand(text: &str, scope: &impl Scope) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("{{") {
-        let Some(length) = rest[start + 2..].find("}}") else { break };
+        let Some(length) = rest[start + 2..].find("}}") else {
+            break;
+        };
         out.push_str(&rest[..start]);
         let expression = &rest[start + 2..start + 2 + length];
         out.push_str(&evaluate(expression, scope)?);
@@ -32,11 +34,15 @@ pub(super) fn expand_json(value: &Value, scope: &impl Scope) -> Result<Value, St
     Ok(match value {
         Value::String(text) if text == "{{v}}" => scope.variant().clone(),
         Value::String(text) => Value::String(expand(text, scope)?),
-        Value::Array(list) => {
-            Value::Array(list.iter().map(|v| expand_json(v, scope)).collect::<Result<_, _>>()?)
-        }
+        Value::Array(list) => Value::Array(
+            list.iter()
+                .map(|v| expand_json(v, scope))
+                .collect::<Result<_, _>>()?,
+        ),
         Value::Object(map) => {
-            let pairs = map.iter().map(|(k, v)| Ok((expand(k, scope)?, expand_json(v, scope)?)));
+            let pairs = map
+                .iter()
+                .map(|(k, v)| Ok((expand(k, scope)?, expand_json(v, scope)?)));
             Value::Object(pairs.collect::<Result<_, String>>()?)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
@@ -96,15 +102,22 @@ fn repeat(quoted: &str) -> Option<String> {
 }
 
 fn unescape(text: &str) -> String {
-    text.replace("\\r", "\r").replace("\\n", "\n").replace("\\t", "\t").replace("\\0", "\0")
+    text.replace("\\r", "\r")
+        .replace("\\n", "\n")
+        .replace("\\t", "\t")
+        .replace("\\0", "\0")
 }
 
 fn variant(variant: &Value, index: &str) -> Result<String, String> {
     let value = match index.strip_prefix('[').and_then(|i| i.strip_suffix(']')) {
         None if index.is_empty() => variant,
         Some(index) => {
-            let n: usize = index.parse().map_err(|_| format!("unknown variable v[{index}]"))?;
-            variant.get(n).ok_or_else(|| format!("the variant has no v[{n}]"))?
+            let n: usize = index
+                .parse()
+                .map_err(|_| format!("unknown variable v[{index}]"))?;
+            variant
+                .get(n)
+                .ok_or_else(|| format!("the variant has no v[{n}]"))?
         }
         None => return Err(format!("unknown variable v{index}")),
     };
@@ -151,7 +164,10 @@ mod tests {
     #[test]
     fn a_lone_variant_keeps_its_type() {
         let scope = Fixed(json!(null));
-        assert_eq!(expand_json(&json!({"a": "{{v}}"}), &scope).unwrap(), json!({"a": null}));
+        assert_eq!(
+            expand_json(&json!({"a": "{{v}}"}), &scope).unwrap(),
+            json!({"a": null})
+        );
     }
 
     #[test]

@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use url::Url;
-use usher::demo::idp::{CLIENT_ID, CLIENT_SECRET, Client, ClientAuth, RedirectUris, TestIdp, TestUser};
+use usher::demo::idp::{
+    CLIENT_ID, CLIENT_SECRET, Client, ClientAuth, RedirectUris, TestIdp, TestUser,
+};
 
 use crate::support::{
     browser::Browser,
@@ -16,7 +18,9 @@ use crate::support::{
 /// The origin that most rows speak to.
 pub(super) const ORIGIN: &str = "https://app.test";
 /// Names of the people that every IdP knows.
-const PEOPLE: [&str; 8] = ["alice", "bob", "mallory", "root", "newuser", "bigalice", "nogroups", "slow"];
+const PEOPLE: [&str; 8] = [
+    "alice", "bob", "mallory", "root", "newuser", "bigalice", "nogroups", "slow",
+];
 
 /// What a row changes in usher's config.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub(super) struct Settings {
     pub(super) top: String,
     /// Serve TLS with the files `tls.crt` and `tls.key` of usher's directory.
     pub(super) tls: bool,
+    /// Whether the IdPs send `iss` with the code.
+    pub(super) response_iss: bool,
     pub(super) environment: Vec<(String, String)>,
 }
 
@@ -44,6 +50,7 @@ impl Default for Settings {
             callback_url: None,
             top: String::new(),
             tls: false,
+            response_iss: true,
             environment: Vec::new(),
         }
     }
@@ -95,7 +102,9 @@ impl World {
             let started = self.start().await;
             self.usher = Some(started.map_err(|e| format!("usher does not start: {e:?}"))?);
         }
-        self.usher.as_mut().ok_or_else(|| "usher does not run".to_owned())
+        self.usher
+            .as_mut()
+            .ok_or_else(|| "usher does not run".to_owned())
     }
 
     /// usher, if it runs.
@@ -109,12 +118,22 @@ impl World {
             write_certificate(self.directory.path());
         }
         let config = self.config();
-        Usher::start_in(Arc::clone(&self.directory), &config, &self.settings.environment).await
+        Usher::start_in(
+            Arc::clone(&self.directory),
+            &config,
+            &self.settings.environment,
+        )
+        .await
     }
 
     /// Starts usher with a config text of one's own.
     pub(super) async fn start_with(&self, config: &str) -> Result<Usher, Refused> {
-        Usher::start_in(Arc::clone(&self.directory), config, &self.settings.environment).await
+        Usher::start_in(
+            Arc::clone(&self.directory),
+            config,
+            &self.settings.environment,
+        )
+        .await
     }
 
     /// Stops usher; the next use starts it with the settings of then and the same store.
@@ -127,13 +146,17 @@ impl World {
     pub(super) async fn restart(&mut self) -> Result<(), String> {
         self.dirty = true;
         let (config, environment) = (self.config(), self.settings.environment.clone());
-        let Some(usher) = self.usher.as_mut() else { return Ok(()) };
+        let Some(usher) = self.usher.as_mut() else {
+            return Ok(());
+        };
         usher
             .restart_with(&config, &environment)
             .await
             .map_err(|e| format!("usher does not start again: {e:?}"))?;
         let address = usher.public();
-        self.actors.values_mut().for_each(|browser| browser.move_to(address));
+        self.actors
+            .values_mut()
+            .for_each(|browser| browser.move_to(address));
         Ok(())
     }
 
@@ -164,7 +187,9 @@ impl World {
 
     /// Everything as it was at the start, as far as a running usher can forget.
     pub(super) fn reset(&mut self) {
+        let response_iss = self.settings.response_iss;
         for idp in [&self.op1, &self.op2] {
+            idp.settings(|settings| settings.response_iss = response_iss);
             idp.clear_faults();
             idp.end_sessions();
             PEOPLE.iter().for_each(|name| idp.put_user(person(name)));
@@ -257,7 +282,9 @@ pub(super) fn site(path: &str) -> Url {
 
 async fn idp() -> TestIdp {
     let people = PEOPLE.iter().map(|name| person(name)).collect();
-    let idp = TestIdp::start(([127, 0, 0, 1], 0).into(), people).await.unwrap();
+    let idp = TestIdp::start(([127, 0, 0, 1], 0).into(), people)
+        .await
+        .unwrap();
     idp.register(client(ClientAuth::Basic));
     idp
 }
@@ -278,7 +305,13 @@ pub(super) fn client(auth: ClientAuth) -> Client {
 /// Where the IdP may send the browser after a sign-out.
 pub(super) fn registered_after_logout() -> Vec<String> {
     let hosts = ["app", "other", "public"];
-    let paths = ["/_usher/sign-out", "/_usher/signed-out", "/_usher/sign-in", "/", ""];
+    let paths = [
+        "/_usher/sign-out",
+        "/_usher/signed-out",
+        "/_usher/sign-in",
+        "/",
+        "",
+    ];
     let of = |host: &&str| {
         let host = (*host).to_owned();
         paths.map(|path| format!("https://{host}.test{path}"))
@@ -298,7 +331,9 @@ fn person(name: &str) -> TestUser {
             user.email_verified = None;
         }
         "bigalice" => {
-            let pad: Vec<_> = (0..400).map(|n| format!("group-with-a-long-name-{n:05}")).collect();
+            let pad: Vec<_> = (0..400)
+                .map(|n| format!("group-with-a-long-name-{n:05}"))
+                .collect();
             user.groups.extend(pad);
         }
         _ => {}

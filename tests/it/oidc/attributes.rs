@@ -201,3 +201,20 @@ async fn the_address_of_the_groups_is_never_taken_from_the_token() {
     let nobody_came = tokio::time::timeout(std::time::Duration::from_millis(50), sink.accept());
     assert!(nobody_came.await.is_err());
 }
+
+#[tokio::test]
+async fn a_next_page_elsewhere_does_not_get_the_access_token() {
+    let (rp, elsewhere) = (rp().await, rp().await);
+    let next = format!(
+        "{}/graph/v1.0/me/transitiveMemberOf",
+        elsewhere.idp.issuer()
+    );
+    let page = json!({"value": [], "@odata.nextLink": next}).to_string();
+    rp.idp.next(Fault::Overage(Overage::ClaimNames));
+    rp.idp.next(Fault::Endpoint(
+        Endpoint::Graph,
+        EndpointFault::Status(200, page),
+    ));
+    assert_eq!(kind(rp.sign_in().await).0, "unavailable");
+    assert_eq!(elsewhere.idp.counts().graph_calls, 0);
+}

@@ -1,4 +1,5 @@
 //! OpenID Connect against the test IdP: each fault of an IdP leads to the refusal that it should.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod answers;
 mod attributes;

@@ -38,7 +38,12 @@ pub(crate) struct Browser {
 impl Browser {
     /// A browser without cookies.
     pub(crate) fn new(usher: SocketAddr) -> Self {
-        Self { usher, tls: false, cookies: Vec::new(), hops: Vec::new() }
+        Self {
+            usher,
+            tls: false,
+            cookies: Vec::new(),
+            hops: Vec::new(),
+        }
     }
 
     /// After a restart usher may listen elsewhere.
@@ -84,9 +89,14 @@ impl Browser {
         text.push_str(form.unwrap_or_default());
         let mut wire = self.connect(url).await?;
         wire.send(text.as_bytes()).await;
-        let answer = wire.answer(method == "HEAD", PATIENCE + Duration::from_secs(8)).await?;
+        let answer = wire
+            .answer(method == "HEAD", PATIENCE + Duration::from_secs(8))
+            .await?;
         self.keep_cookies(url, &answer);
-        self.hops.push(Hop { url: url.clone(), answer: answer.clone() });
+        self.hops.push(Hop {
+            url: url.clone(),
+            answer: answer.clone(),
+        });
         Some(answer)
     }
 
@@ -94,7 +104,9 @@ impl Browser {
         let to = self.address(url);
         if self.tls && to == self.usher {
             let sni = url.host_str().unwrap_or_default();
-            return Wire::connect_tls(to, UNTRUSTED, sni, &["http/1.1"]).await.ok();
+            return Wire::connect_tls(to, UNTRUSTED, sni, &["http/1.1"])
+                .await
+                .ok();
         }
         Wire::connect(to, UNTRUSTED).await.ok()
     }
@@ -120,7 +132,10 @@ impl Browser {
 
     /// The value of a cookie by its exact name.
     pub(crate) fn cookie(&self, name: &str) -> Option<String> {
-        self.cookies.iter().find(|c| c.name == name).map(|c| c.value.clone())
+        self.cookies
+            .iter()
+            .find(|c| c.name == name)
+            .map(|c| c.value.clone())
     }
 
     /// Puts a cookie into the jar as an attacker might.
@@ -140,20 +155,31 @@ impl Browser {
         for line in answer.all("set-cookie") {
             let mut parts = line.split(';').map(str::trim);
             let pair = parts.next().unwrap_or_default();
-            let Some((name, value)) = pair.split_once('=') else { continue };
+            let Some((name, value)) = pair.split_once('=') else {
+                continue;
+            };
             let attribute = |wanted: &str| {
                 let pairs = line.split(';').skip(1).map(|p| p.trim().split_once('='));
-                let mut found = pairs.flatten().filter(|(n, _)| n.eq_ignore_ascii_case(wanted));
+                let mut found = pairs
+                    .flatten()
+                    .filter(|(n, _)| n.eq_ignore_ascii_case(wanted));
                 found.next().map(|(_, v)| v.to_owned())
             };
             let path = attribute("path").unwrap_or_else(|| "/".to_owned());
             let host = url.host_str().unwrap_or_default().to_owned();
-            self.cookies.retain(|c| !(c.host == host && c.name == name && c.path == path));
+            self.cookies
+                .retain(|c| !(c.host == host && c.name == name && c.path == path));
             let old = attribute("max-age").is_some_and(|age| age.trim_matches('"') == "0")
                 || attribute("expires").is_some_and(|at| at.contains("1970"));
             if !old {
                 let (name, value) = (name.to_owned(), value.to_owned());
-                self.cookies.push(Cookie { host, path, name, value, line });
+                self.cookies.push(Cookie {
+                    host,
+                    path,
+                    name,
+                    value,
+                    line,
+                });
             }
         }
     }
@@ -169,10 +195,18 @@ impl Browser {
         for _ in 0..most {
             let answer = self.open(&url).await?;
             let Some(next) = redirect(&url, &answer) else {
-                return Some(Followed { url, answer, stopped_before: None });
+                return Some(Followed {
+                    url,
+                    answer,
+                    stopped_before: None,
+                });
             };
             if stop(&next) {
-                return Some(Followed { url, answer, stopped_before: Some(next) });
+                return Some(Followed {
+                    url,
+                    answer,
+                    stopped_before: Some(next),
+                });
             }
             url = next;
         }
@@ -206,5 +240,6 @@ fn target(url: &Url) -> String {
 
 fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -38,7 +38,10 @@ pub(crate) struct Call {
 impl Call {
     /// `data.user.id`.
     pub(crate) fn user_id(&self) -> String {
-        self.json["data"]["user"]["id"].as_str().unwrap_or_default().to_owned()
+        self.json["data"]["user"]["id"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// `type`, such as `user.created`.
@@ -64,7 +67,11 @@ impl Call {
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// A well-formed answer.
-    Answer { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    Answer {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
     /// These bytes, then the end of the connection, or silence.
     Raw { bytes: Vec<u8>, close: bool },
     /// A head, then this many bytes as fast as they go.
@@ -92,7 +99,12 @@ pub(crate) struct Rule {
 impl Rule {
     /// This fault for every call, without making an account.
     pub(crate) fn always(fault: Fault) -> Self {
-        Self { fault, only: None, times: None, commit: false }
+        Self {
+            fault,
+            only: None,
+            times: None,
+            commit: false,
+        }
     }
 }
 
@@ -133,7 +145,11 @@ impl Callback {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
         let server = tokio::spawn(accept(listener, tls, Arc::clone(&state))).abort_handle();
-        Self { address, state, server }
+        Self {
+            address,
+            state,
+            server,
+        }
     }
 
     /// Where it listens.
@@ -153,7 +169,13 @@ impl Callback {
 
     /// Accounts made for this username, counting every one that was made.
     pub(crate) fn created(&self, username: &str) -> u32 {
-        self.state.lock().unwrap().created.get(username).copied().unwrap_or(0)
+        self.state
+            .lock()
+            .unwrap()
+            .created
+            .get(username)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Accounts made in all.
@@ -180,7 +202,9 @@ impl Drop for Callback {
 
 async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, state: Arc<Mutex<State>>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
         let (tls, state) = (tls.clone(), Arc::clone(&state));
         tokio::spawn(async move {
             let stream: Box<dyn Stream> = match tls {
@@ -205,10 +229,14 @@ async fn serve(mut stream: Box<dyn Stream>, state: Arc<Mutex<State>>) -> Option<
             state.most = state.most.max(state.running);
             state.calls.push(call.clone());
             let rule = take_rule(&mut state, &call);
-            let commits = rule.as_ref().is_none_or(|r| {
-                r.commit || matches!(r.fault, Fault::Late(_))
-            });
-            let answer = if commits { settle(&mut state, &call) } else { (500, Value::Null) };
+            let commits = rule
+                .as_ref()
+                .is_none_or(|r| r.commit || matches!(r.fault, Fault::Late(_)));
+            let answer = if commits {
+                settle(&mut state, &call)
+            } else {
+                (500, Value::Null)
+            };
             (rule, answer)
         };
         let outcome = respond(&mut stream, rule, answer).await;
@@ -219,7 +247,11 @@ async fn serve(mut stream: Box<dyn Stream>, state: Arc<Mutex<State>>) -> Option<
 
 fn take_rule(state: &mut State, call: &Call) -> Option<Rule> {
     let rule = state.rule.as_mut()?;
-    if rule.only.as_ref().is_some_and(|only| *only != call.username()) {
+    if rule
+        .only
+        .as_ref()
+        .is_some_and(|only| *only != call.username())
+    {
         return None;
     }
     match &mut rule.times {
@@ -266,9 +298,11 @@ async fn respond(
             tokio::time::sleep(time).await;
             stream.write_all(&right).await.ok()
         }
-        Some(Fault::Answer { status, headers, body }) => {
-            stream.write_all(&whole(status, &headers, &body)).await.ok()
-        }
+        Some(Fault::Answer {
+            status,
+            headers,
+            body,
+        }) => stream.write_all(&whole(status, &headers, &body)).await.ok(),
         Some(Fault::Raw { bytes, close }) => {
             stream.write_all(&bytes).await.ok()?;
             stream.flush().await.ok()?;
@@ -310,7 +344,10 @@ async fn until_gone(stream: &mut Box<dyn Stream>) {
 
 fn whole(status: u16, headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} Answer\r\n");
-    if !headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("content-type")) {
+    if !headers
+        .iter()
+        .any(|(n, _)| n.eq_ignore_ascii_case("content-type"))
+    {
         head.push_str("Content-Type: application/json\r\n");
     }
     for (name, value) in headers {
@@ -330,7 +367,10 @@ async fn read_call(stream: &mut Box<dyn Stream>, buffer: &mut Vec<u8>) -> Option
         buffer.extend_from_slice(&part[..n]);
     };
     let head = read_head(&buffer.drain(..end).collect::<Vec<_>>());
-    let length = head.header("content-length").and_then(|v| v.parse().ok()).unwrap_or(0);
+    let length = head
+        .header("content-length")
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(0);
     while buffer.len() < length {
         let n = stream.read(&mut part).await.ok().filter(|n| *n > 0)?;
         buffer.extend_from_slice(&part[..n]);
@@ -338,7 +378,13 @@ async fn read_call(stream: &mut Box<dyn Stream>, buffer: &mut Vec<u8>) -> Option
     let body = String::from_utf8_lossy(&buffer.drain(..length).collect::<Vec<_>>()).into_owned();
     let json = serde_json::from_str(&body).unwrap_or_default();
     let signed = verify(&head, &body, None);
-    Some(Call { at: Instant::now(), head, body, json, signed })
+    Some(Call {
+        at: Instant::now(),
+        head,
+        body,
+        json,
+        signed,
+    })
 }
 
 /// The reference verifier of Standard Webhooks 1.0; with `now` (Unix seconds) it also refuses what
@@ -346,15 +392,21 @@ async fn read_call(stream: &mut Box<dyn Stream>, buffer: &mut Vec<u8>) -> Option
 pub(crate) fn verify(head: &Seen, body: &str, now: Option<i64>) -> bool {
     let text = |name: &str| head.header(name).unwrap_or_default();
     let (id, timestamp) = (text("webhook-id"), text("webhook-timestamp"));
-    let Ok(seconds) = timestamp.parse::<i64>() else { return false };
+    let Ok(seconds) = timestamp.parse::<i64>() else {
+        return false;
+    };
     if id.is_empty() || now.is_some_and(|now| (now - seconds).abs() > 300) {
         return false;
     }
-    let secret = STANDARD.decode(SECRET.trim_start_matches("whsec_")).unwrap();
+    let secret = STANDARD
+        .decode(SECRET.trim_start_matches("whsec_"))
+        .unwrap();
     let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
     let message = format!("{id}.{timestamp}.{body}");
     text("webhook-signature").split(' ').any(|one| {
-        let tag = one.strip_prefix("v1,").and_then(|tag| STANDARD.decode(tag).ok());
+        let tag = one
+            .strip_prefix("v1,")
+            .and_then(|tag| STANDARD.decode(tag).ok());
         tag.is_some_and(|tag| hmac::verify(&key, message.as_bytes(), &tag).is_ok())
     })
 }

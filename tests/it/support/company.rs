@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use url::Url;
-use usher::demo::idp::{CLIENT_ID, CLIENT_SECRET, TestIdp, TestUser};
+use usher::demo::idp::{CLIENT_ID, CLIENT_SECRET, Client, RedirectUris, TestIdp, TestUser};
 
 use super::browser::{Browser, Followed};
 use super::callback::{Callback, SECRET};
@@ -53,6 +53,7 @@ impl Company {
 
     /// The same with an IdP that runs already.
     pub(crate) async fn open_at(idp: TestIdp, changes: Changes) -> Self {
+        register(&idp, "acme");
         let app = Recorder::start().await;
         let callback = Callback::start().await;
         let config = config(&idp, &app, &callback, &changes);
@@ -115,6 +116,15 @@ impl Company {
     pub(crate) fn last_seen(&self) -> Seen {
         self.app.seen().pop().expect("the app saw nothing")
     }
+}
+
+/// Makes usher known to an IdP, by the URIs that `usher check` prints.
+pub(crate) fn register(idp: &TestIdp, id: &str) {
+    idp.register(Client {
+        redirect_uris: RedirectUris::Exact(vec![format!("{ORIGIN}/_usher/oidc/{id}/callback")]),
+        post_logout_redirect_uris: RedirectUris::Exact(vec![format!("{ORIGIN}/_usher/sign-out")]),
+        ..Client::confidential(CLIENT_ID, CLIENT_SECRET)
+    });
 }
 
 /// A page of the app.

@@ -55,7 +55,9 @@ impl Usher {
             public: ([127, 0, 0, 1], 0).into(),
             metrics: None,
         };
-        usher.wait_until_listening(config.contains("metrics:")).await?;
+        usher
+            .wait_until_listening(config.contains("metrics:"))
+            .await?;
         Ok(usher)
     }
 
@@ -73,7 +75,10 @@ impl Usher {
             if exited.is_some() || Instant::now() > until {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 let code = exited.and_then(|status| status.code());
-                return Err(Refused { code, output: self.log() });
+                return Err(Refused {
+                    code,
+                    output: self.log(),
+                });
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -128,7 +133,10 @@ impl Usher {
         (self.child, self.log) = (child, log);
         let with_metrics = self.metrics.is_some();
         let outcome = self.wait_until_listening(with_metrics).await;
-        self.log.lock().unwrap().insert_str(0, &earlier.replace("\"listening\"", "\"listened\""));
+        self.log
+            .lock()
+            .unwrap()
+            .insert_str(0, &earlier.replace("\"listening\"", "\"listened\""));
         outcome
     }
 
@@ -141,7 +149,10 @@ impl Usher {
     /// Sends a signal by name (`TERM`, `HUP`, `STOP`).
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        let status = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .unwrap();
         assert!(status.success(), "kill -s {name}");
     }
 
@@ -164,7 +175,9 @@ impl Usher {
 
     /// True where `/healthz` answers 200 within one second.
     pub(crate) async fn is_healthy(&self) -> bool {
-        let Some(metrics) = self.metrics else { return false };
+        let Some(metrics) = self.metrics else {
+            return false;
+        };
         matches!(fetch(metrics, "/healthz", Duration::from_secs(1)).await, Some(a) if a.status == 200)
     }
 
@@ -186,7 +199,12 @@ impl Usher {
     fn memory(&self, key: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+        line.trim()
+            .strip_suffix(" kB")?
+            .trim()
+            .parse::<u64>()
+            .ok()
+            .map(|kib| kib * 1024)
     }
 }
 
@@ -202,7 +220,8 @@ pub(crate) async fn fetch(from: SocketAddr, path: &str, patience: Duration) -> O
     let exchange = async {
         let mut wire = Wire::connect(from, UNTRUSTED).await.ok()?;
         let host = from.to_string();
-        wire.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await;
+        wire.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())
+            .await;
         wire.answer(false, patience).await
     };
     tokio::time::timeout(patience, exchange).await.ok()?
@@ -239,7 +258,9 @@ fn collect(stream: impl std::io::Read + Send + 'static, into: Arc<Mutex<String>>
         let mut lines = std::io::BufReader::new(stream);
         let mut line = Vec::new();
         while std::io::BufRead::read_until(&mut lines, b'\n', &mut line).is_ok_and(|n| n > 0) {
-            into.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            into.lock()
+                .unwrap()
+                .push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
     });
@@ -249,10 +270,15 @@ fn collect(stream: impl std::io::Read + Send + 'static, into: Arc<Mutex<String>>
 fn bound(log: &str) -> (Option<SocketAddr>, Option<SocketAddr>) {
     let mut found = (None, None);
     for line in log.lines() {
-        let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else {
+            continue;
+        };
         let field = |name: &str| {
             let value = line.get(name).or_else(|| line.get("fields")?.get(name));
-            value.and_then(|v| v.as_str()).unwrap_or_default().to_owned()
+            value
+                .and_then(|v| v.as_str())
+                .unwrap_or_default()
+                .to_owned()
         };
         if field("message") != "listening" {
             continue;

@@ -59,13 +59,20 @@ impl Seen {
         let wanted = cgi_name(name);
         let all = self.fields.iter().chain(&self.trailers);
         let same = all.filter(|(n, _)| cgi_name(n) == wanted);
-        same.map(|(_, v)| String::from_utf8_lossy(v).into_owned()).collect()
+        same.map(|(_, v)| String::from_utf8_lossy(v).into_owned())
+            .collect()
     }
 }
 
 /// A name as a CGI variable shows it: upper case, every non-alphanumeric an underscore.
 pub(crate) fn cgi_name(name: &str) -> String {
-    let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let fold = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    };
     name.trim().chars().map(fold).collect()
 }
 
@@ -73,7 +80,11 @@ pub(crate) fn cgi_name(name: &str) -> String {
 #[derive(Clone, Debug)]
 pub(crate) enum Canned {
     /// A well-formed answer; header lines besides `Content-Length`.
-    Answer { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    Answer {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
     /// These bytes for the next request only, then the end of the connection if `close`.
     Raw { bytes: Vec<u8>, close: bool },
     /// A head, then this many bytes of body as fast as they go.
@@ -104,7 +115,11 @@ impl Recorder {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         let server = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
-        Self { address, shared, server }
+        Self {
+            address,
+            shared,
+            server,
+        }
     }
 
     /// Where it listens.
@@ -120,6 +135,11 @@ impl Recorder {
     /// Forgets all requests.
     pub(crate) fn forget(&self) {
         self.shared.seen.lock().unwrap().clear();
+    }
+
+    /// Keeps only the first `count` requests.
+    pub(crate) fn forget_after(&self, count: usize) {
+        self.shared.seen.lock().unwrap().truncate(count);
     }
 
     /// Answers so from now on; `None`: JSON of what it saw.
@@ -141,7 +161,9 @@ impl Drop for Recorder {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
         let _set = stream.set_nodelay(true);
         let number = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
         tokio::spawn(serve(stream, number, Arc::clone(&shared)));
@@ -150,13 +172,23 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 /// One connection. `None` ends it.
 async fn serve(stream: TcpStream, number: u64, shared: Arc<Shared>) -> Option<()> {
-    let mut connection = Connection { stream, buffer: Vec::new() };
+    let mut connection = Connection {
+        stream,
+        buffer: Vec::new(),
+    };
     loop {
         let raw_head = connection.head().await?;
         let mut seen = read_head(&raw_head);
         seen.connection = number;
-        if seen.header("expect").is_some_and(|v| v.eq_ignore_ascii_case("100-continue")) {
-            connection.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;
+        if seen
+            .header("expect")
+            .is_some_and(|v| v.eq_ignore_ascii_case("100-continue"))
+        {
+            connection
+                .stream
+                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .await
+                .ok()?;
         }
         let path = seen.target.split('?').next().unwrap_or_default().to_owned();
         if path == "/echo" && shared.canned.lock().unwrap().is_none() {
@@ -164,7 +196,9 @@ async fn serve(stream: TcpStream, number: u64, shared: Arc<Shared>) -> Option<()
             continue;
         }
         connection.body(&mut seen, None).await?;
-        let upgrade = seen.header("upgrade").is_some_and(|v| v.eq_ignore_ascii_case("websocket"));
+        let upgrade = seen
+            .header("upgrade")
+            .is_some_and(|v| v.eq_ignore_ascii_case("websocket"));
         shared.seen.lock().unwrap().push(seen.clone());
         let canned = next_canned(&shared);
         match (canned, path.as_str()) {
@@ -233,7 +267,9 @@ impl Connection {
             if self.buffer.is_empty() {
                 self.more().await?;
             }
-            let take = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
+            let take = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(self.buffer.len());
             let part: Vec<u8> = self.buffer.drain(..take).collect();
             left -= take as u64;
             digest.update(&part);
@@ -301,26 +337,40 @@ impl Connection {
             "body_length": seen.body_length,
             "body_digest": seen.body_digest,
         });
-        let body = if seen.method == "HEAD" { String::new() } else { body.to_string() };
+        let body = if seen.method == "HEAD" {
+            String::new()
+        } else {
+            body.to_string()
+        };
         let length = format!("Content-Length: {}\r\n", body.len());
         let length = if seen.method == "HEAD" { "" } else { &length };
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-App-Method: {}\r\n{length}\r\n",
             seen.method
         );
-        self.stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await.ok()
+        self.stream
+            .write_all(&[head.as_bytes(), body.as_bytes()].concat())
+            .await
+            .ok()
     }
 
     async fn canned(&mut self, canned: Canned, seen: &Seen) -> Option<()> {
         match canned {
-            Canned::Answer { status, headers, body } => {
+            Canned::Answer {
+                status,
+                headers,
+                body,
+            } => {
                 let mut head = format!("HTTP/1.1 {status} Canned\r\n");
                 for (name, value) in headers {
                     head.push_str(&format!("{name}: {value}\r\n"));
                 }
                 head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
                 let body: &[u8] = if seen.method == "HEAD" { b"" } else { &body };
-                self.stream.write_all(&[head.as_bytes(), body].concat()).await.ok()
+                self.stream
+                    .write_all(&[head.as_bytes(), body].concat())
+                    .await
+                    .ok()
             }
             Canned::Raw { bytes, close } => {
                 self.stream.write_all(&bytes).await.ok()?;
@@ -432,12 +482,18 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 fn field(line: &[u8]) -> (String, Vec<u8>) {
     let colon = line.iter().position(|b| *b == b':').unwrap_or(line.len());
     let value = line.get(colon + 1..).unwrap_or_default();
-    (String::from_utf8_lossy(&line[..colon]).into_owned(), value.trim_ascii().to_vec())
+    (
+        String::from_utf8_lossy(&line[..colon]).into_owned(),
+        value.trim_ascii().to_vec(),
+    )
 }
 
 /// Reads a head leniently and notes what a strict reader objects to.
 pub(crate) fn read_head(raw: &[u8]) -> Seen {
-    let mut seen = Seen { raw_head: raw.to_vec(), ..Seen::default() };
+    let mut seen = Seen {
+        raw_head: raw.to_vec(),
+        ..Seen::default()
+    };
     let mut lines = raw.split(|b| *b == b'\n').collect::<Vec<_>>();
     while lines.last().is_some_and(|line| line.is_empty()) {
         lines.pop();
@@ -516,7 +572,10 @@ mod tests {
         assert_eq!(faults("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"), 0);
         assert!(faults("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n") > 0);
         assert!(faults("POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\n") > 0);
-        assert!(faults("POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n") > 0);
+        assert!(
+            faults("POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n")
+                > 0
+        );
         assert!(faults("POST / HTTP/1.1\r\nTransfer-Encoding: identity\r\n\r\n") > 0);
         assert!(faults("GET / HTTP/1.1\nHost: a\r\n\r\n") > 0);
         assert!(faults("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n") > 0);

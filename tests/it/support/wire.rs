@@ -70,7 +70,8 @@ impl Answer {
 
     /// True for an answer with `Content-Type: text/html`.
     pub(crate) fn is_html(&self) -> bool {
-        self.header("content-type").is_some_and(|v| v.contains("text/html"))
+        self.header("content-type")
+            .is_some_and(|v| v.contains("text/html"))
     }
 }
 
@@ -98,13 +99,19 @@ impl Wire {
         let mut config = trust_all();
         config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
         let name = sni.to_owned().try_into().map_err(std::io::Error::other)?;
-        let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
+        let tls = TlsConnector::from(Arc::new(config))
+            .connect(name, tcp)
+            .await?;
         Ok(Self::over(Box::new(tls)))
     }
 
     /// Wraps an open stream.
     pub(crate) fn over(stream: Box<dyn Stream>) -> Self {
-        Self { stream, buffer: Vec::new(), ended: false }
+        Self {
+            stream,
+            buffer: Vec::new(),
+            ended: false,
+        }
     }
 
     /// Sends these bytes; a peer that has closed already is not an error.
@@ -161,7 +168,9 @@ impl Wire {
             answer.complete = self.chunks(answer, until).await.is_some();
             return;
         }
-        let Some(length) = answer.header("content-length").and_then(|v| v.trim().parse().ok())
+        let Some(length) = answer
+            .header("content-length")
+            .and_then(|v| v.trim().parse().ok())
         else {
             answer.until_close = true;
             while self.more(until).await {}
@@ -265,7 +274,9 @@ impl Wire {
 async fn tcp(to: SocketAddr, from: Ipv4Addr) -> std::io::Result<tokio::net::TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(from.into(), 0))?;
-    let stream = timeout(PATIENCE, socket.connect(to)).await.map_err(std::io::Error::other)??;
+    let stream = timeout(PATIENCE, socket.connect(to))
+        .await
+        .map_err(std::io::Error::other)??;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -285,7 +296,12 @@ fn parse_head(head: &[u8]) -> Option<Answer> {
     let status = words.next()?.parse().ok()?;
     let trim = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).to_vec();
     let fields = lines.filter_map(|line| split_field(&trim(line))).collect();
-    Some(Answer { status, fields, raw_head: head.to_vec(), ..Answer::default() })
+    Some(Answer {
+        status,
+        fields,
+        raw_head: head.to_vec(),
+        ..Answer::default()
+    })
 }
 
 fn split_field(line: &[u8]) -> Option<(String, Vec<u8>)> {
