@@ -201,6 +201,7 @@ fn locate<'a>(
 ) -> Result<Located<'a>, Misplaced<'a>> {
     let nowhere = |refusal| (refusal, None);
     check_method(parts).map_err(nowhere)?;
+    check_padding(parts).map_err(nowhere)?;
     let config = &view.usher.config;
     let mut host = Host::of(parts).map_err(nowhere)?;
     if trusted && let Some(forwarded) = Host::forwarded(&parts.headers).map_err(nowhere)? {
@@ -252,6 +253,22 @@ fn check_method(parts: &Parts) -> Result<(), Refusal> {
     let unknown = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if parts.headers.get_all(EXPECT).iter().any(unknown) {
         return Err(Refusal::new(Reason::BadRequest, "an unknown expectation"));
+    }
+    Ok(())
+}
+
+/// Refuses values of HTTP/2 that begin or end with white space (RFC 9113 8.2.1); HTTP/1.1 says that it is no part of them.
+fn check_padding(parts: &Parts) -> Result<(), Refusal> {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let padded = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        blank(value.first()) || blank(value.last())
+    };
+    if parts.version == Version::HTTP_2 && parts.headers.values().any(padded) {
+        return Err(Refusal::new(
+            Reason::BadRequest,
+            "a value begins or ends with white space",
+        ));
     }
     Ok(())
 }

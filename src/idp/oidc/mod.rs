@@ -258,8 +258,15 @@ async fn within<T>(work: impl Future<Output = Result<T, OidcError>>) -> Result<T
     }
 }
 
+/// An IdP that cannot be reached may be there in a minute; one that answers too much will do so again.
 fn unreachable_idp(what: &str, error: &OutboundError) -> OidcError {
-    OidcError::Unavailable(format!("the {what}: {error}"))
+    let text = format!("the {what}: {error}");
+    match error {
+        OutboundError::TooLarge(_) => OidcError::Invalid(text),
+        OutboundError::Connect(_) | OutboundError::Timeout(_) | OutboundError::Invalid(_) => {
+            OidcError::Unavailable(text)
+        }
+    }
 }
 
 /// What a log may show of a text that somebody else wrote: short, and without control characters.
