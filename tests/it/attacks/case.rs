@@ -11,8 +11,6 @@ pub(super) struct Row {
     #[serde(default)]
     pub(super) mode: String,
     #[serde(default)]
-    pub(super) title: String,
-    #[serde(default)]
     pub(super) request: Option<Value>,
     #[serde(default)]
     pub(super) steps: Option<Vec<Map<String, Value>>>,

@@ -79,6 +79,7 @@ impl Run<'_> {
                 open.push(wire);
             }
         }
+        self.measure("conns", open.len());
         let began = Instant::now();
         let during = self.good_p99(8).await?;
         self.ratio("good_p99_ratio", during, baseline);
@@ -255,6 +256,7 @@ impl Run<'_> {
                 held.push(stream);
             }
         }
+        self.measure("conns", held.len());
         tokio::time::sleep(Duration::from_secs(1)).await;
         early.send(plain_get("/public/x", None).as_bytes()).await;
         let again = early.answer(false, PATIENCE).await;

@@ -53,8 +53,6 @@ pub(super) const IDENTITY: [&str; 8] = [
 /// A sign-in that was tried.
 #[derive(Clone, Debug)]
 pub(super) struct Tried {
-    pub(super) who: String,
-    pub(super) idp: String,
     /// The app's user id; `None` where no session came of it.
     pub(super) user: Option<String>,
     pub(super) roles: Vec<String>,

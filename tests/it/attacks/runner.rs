@@ -113,6 +113,11 @@ pub(super) async fn run(rows: Vec<Row>) -> Vec<String> {
     failed
 }
 
+/// True where a row fails, rather than passes or does not apply.
+pub(super) async fn fails(row: &Row) -> bool {
+    matches!(judge_row(row, None).await.0, Outcome::Fail(_))
+}
+
 fn runs_alone(row: &Row) -> bool {
     let memory = row
         .expectation

@@ -266,8 +266,6 @@ impl Run<'_> {
                 users.insert(person.id.clone());
             }
             self.tried.push(Tried {
-                who: who.to_owned(),
-                idp: idp.to_owned(),
                 user: person.as_ref().map(|p| p.id.clone()),
                 roles: person.map(|p| p.roles).unwrap_or_default(),
             });
@@ -322,10 +320,14 @@ impl Run<'_> {
     }
 
     async fn login_many(&mut self, step: &Step<'_>) -> Done {
-        let times = step
-            .number("login_many")
-            .or(step.number("times"))
-            .unwrap_or(100);
+        let inner = step
+            .map
+            .get("collect")
+            .map(|c| &c["n"])
+            .and_then(Value::as_u64);
+        let inner = inner.and_then(|n| usize::try_from(n).ok());
+        let times = step.number("login_many").or(step.number("times")).or(inner);
+        let times = times.or(step.number("collect")).unwrap_or(100).min(2000);
         let mut ids = Vec::new();
         for _ in 0..times {
             let mut browser = self.world.browser().await?;
@@ -358,14 +360,21 @@ impl Run<'_> {
                 wire.answer(false, PATIENCE).await
             });
         }
-        let mut ok = 0;
+        let mut counts = std::collections::BTreeMap::<u16, u64>::new();
         while let Some(answer) = tasks.join_next().await {
             let answer = answer.ok().flatten();
-            ok += u64::from(answer.as_ref().is_some_and(|a| a.status == 200));
+            *counts
+                .entry(answer.as_ref().map_or(0, |a| a.status))
+                .or_default() += 1;
             self.last = answer;
         }
+        let ok = counts.get(&200).copied().unwrap_or(0);
         self.measure("ok", format!("{ok}/{times}"));
         self.measure("failed", times - ok);
+        self.measure("lost", counts.get(&0).copied().unwrap_or(0));
+        for (status, count) in counts {
+            self.measure(&format!("count({status})"), count);
+        }
         Ok(())
     }
 

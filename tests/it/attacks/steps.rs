@@ -149,7 +149,19 @@ impl Run<'_> {
 
     async fn lone_modifier(&mut self, map: &Map<String, Value>) -> Done {
         match map.keys().next().map(String::as_str) {
-            Some("same_conn" | "show") => Ok(()),
+            Some("same_conn") if map["same_conn"].is_array() => {
+                let mut answers = Vec::new();
+                for mut request in map["same_conn"].as_array().cloned().unwrap_or_default() {
+                    if let Some(inner) = request.get("request") {
+                        request = inner.clone();
+                    }
+                    request["same_conn"] = true.into();
+                    self.request(&request).await?;
+                    answers.append(&mut self.on_wire);
+                }
+                self.on_wire = answers;
+                Ok(())
+            }
             other => Err(Stop::Fail(format!("unknown verb {other:?}"))),
         }
     }
@@ -157,6 +169,7 @@ impl Run<'_> {
     async fn verb(&mut self, verb: &str, step: &Step<'_>) -> Done {
         match verb {
             "login" => self.login_step(step).await,
+            "collect" => self.odd_login("login_many", step).await,
             "login_sub" | "login_many" | "login_background" | "measure_logins"
             | "login_with_host" => self.odd_login(verb, step).await,
             "start_login" => self.start_login(step).await,
@@ -199,7 +212,11 @@ impl Run<'_> {
     }
 
     async fn request_step(&mut self, step: &Map<String, Value>) -> Done {
-        let request = &step["request"];
+        let mut request = step["request"].clone();
+        if let (Some(who), true) = (step.get("as"), request["cookies"].is_null()) {
+            request["cookies"] = who.clone();
+        }
+        let request = &request;
         let number = |key: &str| step.get(key).and_then(Value::as_u64);
         if let Some(users) = number("parallel_users") {
             let each = number("requests_each").unwrap_or(1);
@@ -317,8 +334,6 @@ impl Run<'_> {
         self.browsers.insert(who.to_owned(), browser);
         let person = self.know(who).await?;
         self.tried.push(Tried {
-            who: who.to_owned(),
-            idp: idp.to_owned(),
             user: person.as_ref().map(|p| p.id.clone()),
             roles: person.map(|p| p.roles).unwrap_or_default(),
         });

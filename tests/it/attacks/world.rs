@@ -136,12 +136,6 @@ impl World {
         .await
     }
 
-    /// Stops usher; the next use starts it with the settings of then and the same store.
-    pub(super) fn stop(&mut self) {
-        self.usher = None;
-        self.dirty = true;
-    }
-
     /// Kills usher with SIGKILL and starts it again with the settings of now.
     pub(super) async fn restart(&mut self) -> Result<(), String> {
         self.dirty = true;
