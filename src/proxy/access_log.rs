@@ -191,9 +191,9 @@ impl Buffer {
             }
         }
         let (whole, part) = (line.micros / 1000, line.micros % 1000);
-        let _ = write!(
+        let _ = writeln!(
             out,
-            ",\"status\":{},\"ms\":{whole}.{part:03},\"bytes\":{}}}\n",
+            ",\"status\":{},\"ms\":{whole}.{part:03},\"bytes\":{}}}",
             line.status, line.bytes
         );
     }
