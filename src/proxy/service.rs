@@ -202,6 +202,11 @@ fn locate<'a>(
     let nowhere = |refusal| (refusal, None);
     check_method(parts).map_err(nowhere)?;
     let config = &view.usher.config;
+    // On HTTP/1 the guard has counted already.
+    if parts.headers.len() > config.limits.headers {
+        let refusal = Refusal::new(Reason::HeadersTooLarge, "too many header fields");
+        return Err(nowhere(refusal));
+    }
     let mut host = Host::of(parts).map_err(nowhere)?;
     if trusted && let Some(forwarded) = Host::forwarded(&parts.headers).map_err(nowhere)? {
         host = forwarded;
