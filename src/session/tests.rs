@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{SessionsConfig, StoreConfig};
 use crate::directory::Directory;
-use crate::identity::{Account, AccountState, AppId, Attributes, IdpId, Protocol, Subject};
+use crate::identity::{Account, AccountState, AppId, Attributes, IdpId, Protocol, Subject, UserId};
 use crate::seal::SealRing;
 use crate::store::Store;
 
@@ -464,6 +464,8 @@ async fn the_cache_is_bounded_but_keeps_what_is_held() {
         key.0[31] = turn;
         let ticket = registry.ticket(key);
         let settled = ticket.settle(
+            &house.person.user,
+            false,
             || Session {
                 key,
                 sid: like.sid.clone(),
@@ -526,4 +528,28 @@ fn resident_kib() -> i64 {
         .find(|line| line.starts_with("VmRSS"))
         .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_who_changes_all_the_time_is_still_found() {
+    let house = Arc::new(house().await);
+    let (key, _) = house.sign_in().await;
+    let changing = {
+        let house = Arc::clone(&house);
+        tokio::spawn(async move {
+            loop {
+                house
+                    .sessions
+                    .reload_person(&house.person.user)
+                    .await
+                    .unwrap();
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    for second in 0..20 {
+        let found = house.sessions.find(&key, ORIGIN, at(second * 21)).await;
+        assert!(found.unwrap().is_some(), "second {}", second * 21);
+    }
+    changing.abort();
 }
