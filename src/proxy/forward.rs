@@ -284,8 +284,7 @@ async fn send(
 }
 
 async fn connect(app: &AppView, timeouts: &Timeouts) -> Result<Lease, Failure> {
-    app.pool
-        .connect(timeouts.connect)
+    Box::pin(app.pool.connect(timeouts.connect))
         .await
         .map_err(Failure::Connect)
 }

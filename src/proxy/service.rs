@@ -87,7 +87,8 @@ async fn answer(peer: &Peer, mut parts: Parts, body: Incoming) -> Answer {
                     parts.headers.remove(name);
                 }
             }
-            return endpoint(&view, site, parts, body, exchange).await;
+            // Boxed, as all that is rare: the future of a request to the app stays small, and is moved often.
+            return Box::pin(endpoint(&view, site, parts, body, exchange)).await;
         }
         At::App(place) => place,
     };
