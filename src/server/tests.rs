@@ -275,7 +275,7 @@ async fn nobody_reaches_a_protected_path_and_two_cookies_are_none() {
 }
 
 #[tokio::test]
-async fn streams_and_tunnels_end_with_their_session() {
+async fn streams_polls_and_tunnels_end_with_their_session() {
     let house = House::plain().await;
     let (cookie, session) = house.sign_in().await;
     let mut stream = house.connect().await;
@@ -298,8 +298,18 @@ async fn streams_and_tunnels_end_with_their_session() {
     let (begun, ended) = read_for(&mut stream, 300).await;
     assert!(begun.contains("hi") && !ended, "{begun}");
 
+    let mut poll = house.connect().await;
+    let asked = get(
+        "/never",
+        &format!("Cookie: {cookie}\r\nConnection: close\r\n"),
+    );
+    poll.write_all(asked.as_bytes()).await.unwrap();
+    assert_eq!(read_for(&mut poll, 200).await.0, "");
+
     let start = Instant::now();
     house.end(&session).await;
+    let (answer, _) = read_for(&mut poll, 1000).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     let (_, ended) = read_for(&mut tunnel, 1000).await;
     assert!(ended, "the tunnel must be cut");
     let (rest, ended) = read_for(&mut stream, 1000).await;
