@@ -164,14 +164,13 @@ pub fn needs_sign_in(
     fitting(request, response)
 }
 
-/// What a request to an app gets that is refused: a page for a navigation, else JSON.
+/// What a request to an app gets that is refused: a page for a navigation, else JSON. The caller logs it.
 pub fn refused(
     usher: &Usher,
     refusal: &Refusal,
     request: &Parts,
     asked: &Asked<'_>,
 ) -> Response<String> {
-    log(refusal, asked, request.uri.path());
     let form = form_of(request);
     let origin = &asked.site.public_url.origin;
     let url = sign_in_url(usher, origin, return_target(request, form));
