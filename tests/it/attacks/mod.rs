@@ -1,6 +1,62 @@
 //! The attack catalogue, run against the real binary.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
+//!
+//! `cargo test attacks` runs the rows of `cases.jsonl` and prints one line for each.
+//! `USHER_ATTACKS=file` runs another file of the same vocabulary, `USHER_ATTACKS_ONLY=SKP-0` those
+//! whose id begins so, `USHER_ATTACKS_JOBS=4` says how many at once.
+//!
+//! A row passes only if every assertion of every variant was judged. What needs a feature that does
+//! not exist is `n/a` with the reason; a word that this runner does not know is a failure.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm
+)]
+
 mod case;
+mod doubles;
+mod echo;
+mod faults;
+mod flow;
+mod h2;
+mod huffman;
+mod judge;
+mod load;
 mod predicate;
 mod readings;
+mod request;
+mod run;
+mod runner;
+mod sessions;
+mod steps;
+mod suites;
 mod template;
+mod world;
+
+/// The rows that this repository keeps.
+const CASES: &str = include_str!("cases.jsonl");
+
+#[test]
+fn attacks_of_the_catalogue_fail() {
+    let text = match std::env::var_os("USHER_ATTACKS") {
+        Some(path) => std::fs::read_to_string(path).expect("USHER_ATTACKS names a file"),
+        None => CASES.to_owned(),
+    };
+    let rows = case::load(&text).expect("every line is a row");
+    let only = std::env::var("USHER_ATTACKS_ONLY").unwrap_or_default();
+    let wanted = |row: &case::Row| {
+        only.is_empty()
+            || only
+                .split(',')
+                .any(|prefix| row.id.starts_with(prefix.trim()))
+    };
+    let rows: Vec<_> = rows.into_iter().filter(wanted).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(32 << 20)
+        .enable_all()
+        .build()
+        .unwrap();
+    let failed = runtime.block_on(runner::run(rows));
+    assert!(failed.is_empty(), "failed: {}", failed.join(" "));
+}

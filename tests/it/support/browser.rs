@@ -28,6 +28,8 @@ pub(crate) struct Hop {
 #[derive(Clone, Debug)]
 pub(crate) struct Browser {
     usher: SocketAddr,
+    /// Speak TLS to usher.
+    pub(crate) tls: bool,
     pub(crate) cookies: Vec<Cookie>,
     /// Every exchange so far.
     pub(crate) hops: Vec<Hop>,
@@ -38,6 +40,7 @@ impl Browser {
     pub(crate) fn new(usher: SocketAddr) -> Self {
         Self {
             usher,
+            tls: false,
             cookies: Vec::new(),
             hops: Vec::new(),
         }
@@ -84,7 +87,7 @@ impl Browser {
         }
         text.push_str("Connection: close\r\n\r\n");
         text.push_str(form.unwrap_or_default());
-        let mut wire = Wire::connect(self.address(url), UNTRUSTED).await.ok()?;
+        let mut wire = self.connect(url).await?;
         wire.send(text.as_bytes()).await;
         let answer = wire
             .answer(method == "HEAD", PATIENCE + Duration::from_secs(8))
@@ -95,6 +98,17 @@ impl Browser {
             answer: answer.clone(),
         });
         Some(answer)
+    }
+
+    async fn connect(&self, url: &Url) -> Option<Wire> {
+        let to = self.address(url);
+        if self.tls && to == self.usher {
+            let sni = url.host_str().unwrap_or_default();
+            return Wire::connect_tls(to, UNTRUSTED, sni, &["http/1.1"])
+                .await
+                .ok();
+        }
+        Wire::connect(to, UNTRUSTED).await.ok()
     }
 
     fn address(&self, url: &Url) -> SocketAddr {

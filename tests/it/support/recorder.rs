@@ -137,6 +137,11 @@ impl Recorder {
         self.shared.seen.lock().unwrap().clear();
     }
 
+    /// Keeps only the first `count` requests.
+    pub(crate) fn forget_after(&self, count: usize) {
+        self.shared.seen.lock().unwrap().truncate(count);
+    }
+
     /// Answers so from now on; `None`: JSON of what it saw.
     pub(crate) fn answer_with(&self, canned: Option<Canned>) {
         *self.shared.canned.lock().unwrap() = canned;

@@ -16,6 +16,9 @@ use tokio_rustls::TlsConnector;
 /// How long one answer may take unless told otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(12);
 
+/// So much of a counted body is read; the answer then counts as incomplete.
+const MOST: usize = 64 << 20;
+
 /// The address that usher's test config does not trust as a proxy.
 pub(crate) const UNTRUSTED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
 /// The address that usher's test config trusts as a proxy.
@@ -176,7 +179,7 @@ impl Wire {
             return;
         };
         while self.buffer.len() < length {
-            if !self.more(until).await {
+            if self.buffer.len() > MOST || !self.more(until).await {
                 answer.complete = false;
                 break;
             }

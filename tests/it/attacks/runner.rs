@@ -1,0 +1,369 @@
+//! Runs rows, several at once, and says what came of each.
+
+use std::{collections::VecDeque, io::Write as _, sync::Arc};
+
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::{
+    case::Row,
+    judge::Verdict,
+    run::{Run, Stop},
+    sessions::{IDLE, LIFETIME, REFRESH, SEAL_KEY},
+    steps::missing,
+    template::{Scope, expand_json},
+    world::{Settings, World},
+};
+
+/// The classes that usher is ready for.
+const CLASSES: [&str; 12] = [
+    "identity-header-spoofing",
+    "skip-auth-route-bypass",
+    "open-redirect",
+    "csrf-state-nonce-pkce",
+    "id-token-validation",
+    "session",
+    "host-and-forwarded-trust",
+    "request-smuggling",
+    "resource-exhaustion",
+    "cache-poisoning",
+    "jit-callback-faults",
+    "control",
+];
+
+/// Verbs after which the same usher serves the next variant of a row.
+const CLEAN: [&str; 20] = [
+    "request",
+    "login",
+    "follow_until",
+    "follow_max",
+    "get",
+    "start_login",
+    "finish_login",
+    "drop_cookies",
+    "replay",
+    "logout",
+    "plant_cookie",
+    "cookie_mutate",
+    "cookie_chunks",
+    "op.id_token",
+    "op.userinfo",
+    "upstream.respond",
+    "upstream.raw",
+    "jit.inspect",
+    "h2_attack",
+    "suite",
+];
+
+/// Verbs that measure, and so run alone.
+const ALONE: [&str; 8] = [
+    "slowloris",
+    "slow",
+    "tls_stall",
+    "flood",
+    "login_background",
+    "open_conns",
+    "bomb",
+    "h2_attack",
+];
+
+/// What came of a row.
+#[derive(Debug)]
+enum Outcome {
+    Pass {
+        variants: usize,
+        beside: Vec<String>,
+    },
+    NotApplicable(String),
+    Fail(String),
+}
+
+/// Runs all rows and prints a line for each; the ids of those that failed come back.
+pub(super) async fn run(rows: Vec<Row>) -> Vec<String> {
+    let jobs = std::env::var("USHER_ATTACKS_JOBS")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    let jobs: usize = jobs.unwrap_or(4);
+    let (alone, together): (Vec<_>, Vec<_>) = rows.into_iter().partition(runs_alone);
+    let mut failed = Vec::new();
+    for (rows, jobs) in [(together, jobs), (alone, 1)] {
+        let queue = Arc::new(Mutex::new(VecDeque::from(rows)));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..jobs {
+            let queue = Arc::clone(&queue);
+            tasks.spawn(async move {
+                let mut failed = Vec::new();
+                let mut spare: Option<World> = None;
+                loop {
+                    let Some(row) = queue.lock().await.pop_front() else {
+                        return failed;
+                    };
+                    let (outcome, world) = judge_row(&row, spare.take()).await;
+                    spare = world;
+                    say(&row.id, &outcome);
+                    if matches!(outcome, Outcome::Fail(_)) {
+                        failed.push(row.id);
+                    }
+                }
+            });
+        }
+        failed.extend(tasks.join_all().await.into_iter().flatten());
+    }
+    failed.sort();
+    failed
+}
+
+fn runs_alone(row: &Row) -> bool {
+    let memory = row
+        .expectation
+        .asserts
+        .iter()
+        .any(|text| text.contains("rss_delta"));
+    memory
+        || row
+            .steps()
+            .iter()
+            .any(|step| ALONE.iter().any(|verb| step.contains_key(*verb)))
+}
+
+/// Straight to the stream: the test harness keeps what `println!` prints to itself.
+fn say(id: &str, outcome: &Outcome) {
+    let line = match outcome {
+        Outcome::Pass { variants, beside } => {
+            let plural = if *variants == 1 { "" } else { "s" };
+            let beside = if beside.is_empty() {
+                String::new()
+            } else {
+                format!("; not judged: {}", beside.join("; "))
+            };
+            format!("{id} pass ({variants} variant{plural}){beside}")
+        }
+        Outcome::NotApplicable(why) => format!("{id} n/a: {why}"),
+        Outcome::Fail(why) => format!("{id} fail: {why}"),
+    };
+    let _written = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Why a whole row cannot be judged yet.
+fn not_applicable(row: &Row) -> Option<String> {
+    if !CLASSES.contains(&row.class.as_str()) {
+        let why = match row.class.as_str() {
+            "saml-faults" => "SAML comes later",
+            "scim" => "SCIM comes later",
+            "admin-api" => "the admin API comes later",
+            "break-glass" => "local sign-in comes later",
+            "back-channel-logout" => "back-channel logout comes later",
+            _ => "this class comes later",
+        };
+        return Some(why.to_owned());
+    }
+    match row.mode.as_str() {
+        "forward-auth" => return Some("forward-auth comes later".to_owned()),
+        "scim" => return Some("SCIM comes later".to_owned()),
+        "admin" => return Some("the admin API comes later".to_owned()),
+        _ => {}
+    }
+    row.steps().iter().find_map(missing).map(str::to_owned)
+}
+
+async fn judge_row(row: &Row, mut spare: Option<World>) -> (Outcome, Option<World>) {
+    if let Some(why) = not_applicable(row) {
+        return (Outcome::NotApplicable(why), spare);
+    }
+    let (mut judged, mut skipped, mut beside) = (0, Vec::new(), Vec::new());
+    for (n, variant) in row.variants().into_iter().enumerate() {
+        let settings = settings_for(row);
+        let mut world = match spare.take() {
+            Some(world) if world.settings == settings && !world.dirty => world,
+            Some(_) | None => World::new(settings).await,
+        };
+        world.reset();
+        let outcome = judge_variant(row, &mut world, &variant).await;
+        if reusable(row) && !world.dirty {
+            spare = Some(world);
+        }
+        let shown = shorten(&variant.to_string());
+        match outcome {
+            Ok(more) => {
+                judged += 1;
+                beside.extend(more);
+            }
+            Err(Stop::NotApplicable(why)) => skipped.push(why),
+            Err(Stop::Fail(why)) => {
+                let why = if variant.is_null() {
+                    why
+                } else {
+                    format!("variant {n} {shown} {why}")
+                };
+                return (Outcome::Fail(why), None);
+            }
+        }
+    }
+    beside.sort();
+    beside.dedup();
+    skipped.dedup();
+    if judged == 0 {
+        return (Outcome::NotApplicable(skipped.join("; ")), spare);
+    }
+    beside.extend(skipped);
+    (
+        Outcome::Pass {
+            variants: judged,
+            beside,
+        },
+        spare,
+    )
+}
+
+fn reusable(row: &Row) -> bool {
+    row.steps().iter().all(|step| {
+        CLEAN.iter().any(|verb| step.contains_key(*verb)) && !step.contains_key("pause_at")
+    })
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= 80 {
+        return text.to_owned();
+    }
+    format!("{}…", text.chars().take(80).collect::<String>())
+}
+
+fn settings_for(row: &Row) -> Settings {
+    let words = row.text();
+    let mut settings = Settings {
+        op2: words.contains("op2"),
+        ..Settings::default()
+    };
+    if words.contains("idle+") || words.contains("abs+") || words.contains("absolute expiry") {
+        let (idle, lifetime) = (IDLE.as_secs(), LIFETIME.as_secs());
+        settings.sessions = format!("{{ idle_for: {idle}s, lifetime: {lifetime}s }}");
+    }
+    if words.contains("access_ttl") {
+        settings.oidc.insert(
+            "refresh_every".to_owned(),
+            format!("{}s", REFRESH.as_secs()),
+        );
+    }
+    if words.contains("op.userinfo") || words.contains("userinfo gzip") {
+        settings
+            .oidc
+            .insert("userinfo".to_owned(), "always".to_owned());
+    }
+    // A row that writes the callback's parameters itself and does not speak of `iss` means an IdP
+    // that sends none.
+    settings.response_iss = !words.contains("{{callback}}?") || words.contains("iss=");
+    if has_far_clock(row) {
+        settings.top = format!("keys: {{ seal: [\"{SEAL_KEY}\"] }}\n");
+    }
+    settings.tls = words.contains("\"tls_stall\"") || words.contains("\"tls_request\"");
+    settings
+}
+
+/// True where a row moves the clock further than it can be waited for.
+fn has_far_clock(row: &Row) -> bool {
+    let clocks = row
+        .steps()
+        .into_iter()
+        .filter_map(|step| step.get("clock")?.as_str().map(str::to_owned));
+    clocks
+        .into_iter()
+        .any(|text| text.starts_with('+') && text.ends_with('s'))
+}
+
+/// Runs one variant and judges its assertions; what was not judged comes back.
+async fn judge_variant(row: &Row, world: &mut World, variant: &Value) -> Result<Vec<String>, Stop> {
+    let mut run = Run::new(world, Value::Null, row.text());
+    // A variant may be made of variables itself.
+    prepare(row, &mut run).await?;
+    let variant = expand_json(variant, &run)?;
+    if let Some(why) = differs_from_design(&variant) {
+        return Err(Stop::NotApplicable(why.to_owned()));
+    }
+    run.variant = variant;
+    run.begin().await?;
+    let steps = row.steps();
+    for (n, step) in steps.iter().enumerate() {
+        run.step(step, steps.get(n + 1)).await?;
+    }
+    settle(&mut run).await;
+    let mut not_judged = std::mem::take(&mut run.not_judged);
+    if let Some(problem) = run.problems.first() {
+        return Err(Stop::Fail(problem.clone()));
+    }
+    for text in &row.expectation.asserts {
+        match run.judge(text).await {
+            Ok(Verdict::Holds) => {}
+            Ok(Verdict::Fails(got)) => {
+                return Err(Stop::Fail(format!("assert {text} got {}", shorten(&got))));
+            }
+            Ok(Verdict::NotJudged(why)) => not_judged.push(why),
+            Err(why) => return Err(Stop::Fail(format!("assert {text}: {why}"))),
+        }
+    }
+    Ok(not_judged)
+}
+
+/// Signs in whom the row only mentions, so that this does not count as part of it.
+async fn prepare(row: &Row, run: &mut Run<'_>) -> Result<(), Stop> {
+    let words = row.text();
+    let own = |name: &str| {
+        row.steps().iter().any(|step| {
+            ["login", "start_login", "login_with_host"]
+                .iter()
+                .any(|verb| step.get(*verb).and_then(Value::as_str) == Some(name))
+        })
+    };
+    for name in ["alice", "bob", "mallory", "root", "bigalice", "nogroups"] {
+        let mentioned = [
+            format!("\"cookies\":\"{name}\""),
+            format!("\"of\":\"{name}\""),
+            format!("cookie.{name}"),
+            format!("{name}.sid"),
+            format!("session({name})"),
+            format!("{name}'s logged-in"),
+        ];
+        if mentioned
+            .iter()
+            .any(|mention| words.contains(mention.as_str()))
+            && !own(name)
+        {
+            run.actor(name).await?;
+        }
+    }
+    if words.contains("rss_delta") && row.steps().iter().all(|step| !step.contains_key("jit")) {
+        // What any sign-in costs once is no part of the row's own cost.
+        run.actor("bob").await?;
+    }
+    if words.contains("{{state}}") && !words.contains("start_login") {
+        run.begin_anonymous_sign_in().await?;
+    }
+    // usher itself starts now, unless the row says how.
+    let early = ["usher.config", "config", "op.metadata", "op.jwks"];
+    let later = row
+        .steps()
+        .iter()
+        .any(|step| early.iter().any(|verb| step.contains_key(*verb)));
+    if !later {
+        run.world.usher().await?;
+    }
+    Ok(())
+}
+
+/// Gives forwarded tails and late requests a moment, then takes what the app saw.
+async fn settle(run: &mut Run<'_>) {
+    let late = ["smuggled", "upstream.hits", "invariant"];
+    if late.iter().any(|word| run.words.contains(word)) {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    run.hits = run.world.app.seen();
+    let _ = run.variant();
+}
+
+/// Variants that the design decides the other way.
+fn differs_from_design(variant: &Value) -> Option<&'static str> {
+    match variant.as_str() {
+        Some("email_verified absent") => Some("an absent email_verified is the IdP's word"),
+        Some("email_verified=null") => Some("a null email_verified is an absent one"),
+        _ => None,
+    }
+}
