@@ -82,9 +82,7 @@ impl Asking<'_> {
             Decision::NeedsAccount => {}
         }
         let usher = &self.view.usher;
-        usher
-            .ensure_account(self.app, &session.session, self.now)
-            .await?;
+        Box::pin(usher.ensure_account(self.app, &session.session, self.now)).await?;
         let known = session.known(self.place, self.app);
         match decide(
             self.app,
@@ -115,7 +113,7 @@ impl Asking<'_> {
         });
         let cached = match kept {
             Some(cached) => cached,
-            None => match usher.session(&key, self.site, self.now).await? {
+            None => match Box::pin(usher.session(&key, self.site, self.now)).await? {
                 Some(session) => self.worker.sessions().put(session),
                 None => {
                     self.worker.sessions().remove(&key);

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{
@@ -20,13 +20,15 @@ use tokio::time::Instant;
 use super::admit::Admission;
 use super::answer;
 use super::body::{AnswerBody, BodyFault, ClientBody, Progress};
+use super::cache::Cached;
 use super::exchange::Exchange;
+use super::live::LiveStreams;
 use super::pool::{Lease, PoolError};
 use super::route::{
     Host, Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
 };
 use super::tunnel::Tunnel;
-use super::worker::{AppView, View};
+use super::worker::{AppView, View, Worker};
 use crate::config::{Site, Timeouts};
 use crate::forward::firewall::Firewall;
 use crate::refusal::{Reason, Refusal};
@@ -162,13 +164,17 @@ pub(crate) async fn forward(
     *request.headers_mut() = parts.headers;
 
     let before = std::time::Instant::now();
-    let sent = send(
-        request,
+    let sending = Sending {
         app,
-        &view.usher.config.timeouts,
-        progress.as_deref(),
-    )
-    .await;
+        timeouts: &view.usher.config.timeouts,
+        progress: progress.as_deref(),
+        worker: &exchange.worker,
+        session: match &admission {
+            Admission::Public => None,
+            Admission::Known { session, .. } => Some(session),
+        },
+    };
+    let sent = sending.send(request).await;
     exchange.worker.stats.added(before - exchange.started);
     let (mut response, lease) = match sent {
         Ok(sent) => sent,
@@ -214,6 +220,7 @@ enum Failure {
     Connect(PoolError),
     Broken(hyper::Error),
     Late,
+    SessionEnded,
 }
 
 impl Failure {
@@ -234,6 +241,10 @@ impl Failure {
             Self::Late if progress.is_some_and(Progress::waits_for_client) => {
                 Refusal::new(Reason::BadRequest, BodyFault::TooSlow.to_string())
             }
+            Self::SessionEnded => Refusal::new(
+                Reason::SignInRequired,
+                "the session ended while the app was asked",
+            ),
             Self::Late => Refusal::new(Reason::AppTimeout, "no answer within timeouts.response"),
         }
     }
@@ -251,43 +262,115 @@ fn whole(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Sends a request, over a kept connection where there is one. It is sent again, once and over a new connection, only
-/// if none of it was written, or if it is idempotent, has no body, and the kept connection ended without a byte.
-async fn send(
-    mut request: Request<ClientBody>,
-    app: &AppView,
-    timeouts: &Timeouts,
-    progress: Option<&Progress>,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    let mut lease = match app.pool.take() {
-        Some(lease) => lease,
-        None => connect(app, timeouts).await?,
-    };
-    loop {
-        let copy = if lease.reused { copy(&request) } else { None };
-        lease.link.listen();
-        match begin(&mut lease, request, timeouts, progress).await {
-            Ok(response) => return Ok((response, lease)),
-            Err(Attempt::Unsent(unsent)) if lease.reused => request = *unsent,
-            Err(Attempt::Unsent(_)) => {
-                let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-                return Err(Failure::Connect(error.into()));
+/// What a request to an app needs on its way.
+struct Sending<'a> {
+    app: &'a AppView,
+    timeouts: &'a Timeouts,
+    progress: Option<&'a Progress>,
+    worker: &'a Worker,
+    /// The session that the wait for an answer ends with.
+    session: Option<&'a Arc<Cached>>,
+}
+
+impl Sending<'_> {
+    /// Sends a request, over a kept connection where there is one. It is sent again, once and over a new connection,
+    /// only if none of it was written, or if it is idempotent, has no body, and the kept connection ended without a byte.
+    async fn send(
+        &self,
+        mut request: Request<ClientBody>,
+    ) -> Result<(Response<Incoming>, Lease), Failure> {
+        let mut lease = match self.app.pool.take() {
+            Some(lease) => lease,
+            None => self.connect().await?,
+        };
+        loop {
+            let copy = if lease.reused { copy(&request) } else { None };
+            lease.link.listen();
+            match self.begin(&mut lease, request).await {
+                Ok(response) => return Ok((response, lease)),
+                Err(Attempt::Unsent(unsent)) if lease.reused => request = *unsent,
+                Err(Attempt::Unsent(_)) => {
+                    let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+                    return Err(Failure::Connect(error.into()));
+                }
+                Err(Attempt::Broken(error)) => match copy.filter(|_| !lease.link.got_byte()) {
+                    Some(copy) => request = copy,
+                    None => return Err(Failure::Broken(error)),
+                },
+                Err(Attempt::Late) => return Err(Failure::Late),
+                Err(Attempt::SessionEnded) => return Err(Failure::SessionEnded),
             }
-            Err(Attempt::Broken(error)) => match copy.filter(|_| !lease.link.got_byte()) {
-                Some(copy) => request = copy,
-                None => return Err(Failure::Broken(error)),
-            },
-            Err(Attempt::Late) => return Err(Failure::Late),
+            lease = self.connect().await?;
         }
-        lease = connect(app, timeouts).await?;
+    }
+
+    async fn connect(&self) -> Result<Lease, Failure> {
+        Box::pin(self.app.pool.connect(self.timeouts.connect))
+            .await
+            .map_err(Failure::Connect)
+    }
+
+    /// One attempt: the answer must begin within `timeouts.response` after the last part of the request's body, and
+    /// before the session ends (a long poll is cut like a stream).
+    async fn begin(
+        &self,
+        lease: &mut Lease,
+        request: Request<ClientBody>,
+    ) -> Result<Response<Incoming>, Attempt> {
+        let link = &mut lease.link;
+        let mut answer = pin!(link.sender.try_send_request(request));
+        let timer = &mut link.timer;
+        timer.set(Instant::now() + self.timeouts.response);
+        let mut waiting: Option<Waiting<'_>> = None;
+        poll_fn(|context| {
+            if let Poll::Ready(answered) = answer.as_mut().poll(context) {
+                return Poll::Ready(answered.map_err(|mut error| match error.take_message() {
+                    Some(request) => Attempt::Unsent(Box::new(request)),
+                    None => Attempt::Broken(error.into_error()),
+                }));
+            }
+            while timer.poll_due(context).is_ready() {
+                let due = self
+                    .progress
+                    .map(|progress| progress.at() + self.timeouts.response);
+                match due.filter(|due| *due > Instant::now()) {
+                    Some(due) => timer.set(due),
+                    None => return Poll::Ready(Err(Attempt::Late)),
+                }
+            }
+            match (&waiting, self.session) {
+                (Some(waiting), _) if waiting.is_over(context.waker()) => {
+                    return Poll::Ready(Err(Attempt::SessionEnded));
+                }
+                (None, Some(session)) => {
+                    let live = &self.worker.live;
+                    let place = live.add(Arc::clone(session), context.waker().clone());
+                    waiting = Some(Waiting { live, place });
+                }
+                (Some(_), _) | (None, None) => {}
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 
-async fn connect(app: &AppView, timeouts: &Timeouts) -> Result<Lease, Failure> {
-    app.pool
-        .connect(timeouts.connect)
-        .await
-        .map_err(Failure::Connect)
+/// A wait that ends with its session; taken off when it is dropped.
+struct Waiting<'a> {
+    live: &'a LiveStreams,
+    place: usize,
+}
+
+impl Waiting<'_> {
+    fn is_over(&self, waker: &Waker) -> bool {
+        self.live.is_cut(self.place, waker)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.live.remove(self.place);
+    }
 }
 
 /// A request that may be sent twice (RFC 9110 9.2.2), copied.
@@ -310,34 +393,6 @@ enum Attempt {
     Broken(hyper::Error),
     /// No answer in time.
     Late,
-}
-
-/// One attempt: the answer must begin within `timeouts.response` after the last part of the request's body.
-async fn begin(
-    lease: &mut Lease,
-    request: Request<ClientBody>,
-    timeouts: &Timeouts,
-    progress: Option<&Progress>,
-) -> Result<Response<Incoming>, Attempt> {
-    let link = &mut lease.link;
-    let mut answer = pin!(link.sender.try_send_request(request));
-    let timer = &mut link.timer;
-    timer.set(Instant::now() + timeouts.response);
-    poll_fn(|context| {
-        if let Poll::Ready(answered) = answer.as_mut().poll(context) {
-            return Poll::Ready(answered.map_err(|mut error| match error.take_message() {
-                Some(request) => Attempt::Unsent(Box::new(request)),
-                None => Attempt::Broken(error.into_error()),
-            }));
-        }
-        while timer.poll_due(context).is_ready() {
-            let due = progress.map(|progress| progress.at() + timeouts.response);
-            match due.filter(|due| *due > Instant::now()) {
-                Some(due) => timer.set(due),
-                None => return Poll::Ready(Err(Attempt::Late)),
-            }
-        }
-        Poll::Pending
-    })
-    .await
+    /// The session ended first.
+    SessionEnded,
 }

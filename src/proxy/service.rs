@@ -87,7 +87,8 @@ async fn answer(peer: &Peer, mut parts: Parts, body: Incoming) -> Answer {
                     parts.headers.remove(name);
                 }
             }
-            return endpoint(&view, site, parts, body, exchange).await;
+            // Boxed, as all that is rare: the future of a request to the app stays small, and is moved often.
+            return Box::pin(endpoint(&view, site, parts, body, exchange)).await;
         }
         At::App(place) => place,
     };
@@ -203,6 +204,11 @@ fn locate<'a>(
     check_method(parts).map_err(nowhere)?;
     check_padding(parts).map_err(nowhere)?;
     let config = &view.usher.config;
+    // On HTTP/1 the guard has counted already.
+    if parts.headers.len() > config.limits.headers {
+        let refusal = Refusal::new(Reason::HeadersTooLarge, "too many header fields");
+        return Err(nowhere(refusal));
+    }
     let mut host = Host::of(parts).map_err(nowhere)?;
     if trusted && let Some(forwarded) = Host::forwarded(&parts.headers).map_err(nowhere)? {
         host = forwarded;

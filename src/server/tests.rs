@@ -275,7 +275,7 @@ async fn nobody_reaches_a_protected_path_and_two_cookies_are_none() {
 }
 
 #[tokio::test]
-async fn streams_and_tunnels_end_with_their_session() {
+async fn streams_polls_and_tunnels_end_with_their_session() {
     let house = House::plain().await;
     let (cookie, session) = house.sign_in().await;
     let mut stream = house.connect().await;
@@ -298,8 +298,18 @@ async fn streams_and_tunnels_end_with_their_session() {
     let (begun, ended) = read_for(&mut stream, 300).await;
     assert!(begun.contains("hi") && !ended, "{begun}");
 
+    let mut poll = house.connect().await;
+    let asked = get(
+        "/never",
+        &format!("Cookie: {cookie}\r\nConnection: close\r\n"),
+    );
+    poll.write_all(asked.as_bytes()).await.unwrap();
+    assert_eq!(read_for(&mut poll, 200).await.0, "");
+
     let start = Instant::now();
     house.end(&session).await;
+    let (answer, _) = read_for(&mut poll, 1000).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     let (_, ended) = read_for(&mut tunnel, 1000).await;
     assert!(ended, "the tunnel must be cut");
     let (rest, ended) = read_for(&mut stream, 1000).await;
@@ -493,4 +503,37 @@ async fn a_changed_certificate_is_used_without_a_restart_and_a_bad_one_is_not() 
         second,
         "a key of another certificate must not be used"
     );
+}
+
+/// The status that an HTTP/2 request gets.
+async fn ask_http2(house: &House, request: http::request::Builder) -> u16 {
+    let stream = house.connect().await;
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let body = http_body_util::Empty::<bytes::Bytes>::new();
+    let answer = sender.send_request(request.body(body).unwrap()).await;
+    answer.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn http2_is_served_by_prior_knowledge_under_the_same_rules() {
+    let house = House::plain().await;
+    let to = |path: &str| http::Request::get(format!("http://localhost{path}"));
+    assert_eq!(ask_http2(&house, to("/public/x")).await, 200);
+    assert_eq!(ask_http2(&house, to("/secret")).await, 401);
+    let two_hosts = to("/public/x").header("host", "evil.test");
+    assert_eq!(ask_http2(&house, two_hosts).await, 400);
+    let elsewhere = http::Request::get("http://evil.test/public/x");
+    assert_eq!(ask_http2(&house, elsewhere).await, 421);
+    let many = (0..101).fold(to("/public/x"), |request, _| request.header("x", "a"));
+    assert_eq!(ask_http2(&house, many).await, 431);
+    let large = to("/public/x").header("x", "a".repeat(40_000));
+    assert_eq!(ask_http2(&house, large).await, 431);
+    let tunnel = http::Request::connect("localhost:80");
+    assert_eq!(ask_http2(&house, tunnel).await, 405);
+    assert_eq!(house.app.hits(), 1);
 }

@@ -1,6 +1,7 @@
 // HTTP/2 conformance of both listeners, by h2spec.
 import assert from 'node:assert/strict';
 import fs from 'node:fs/promises';
+import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { App } from './lib/app.js';
@@ -20,16 +21,22 @@ function config(more) {
   };
 }
 
-async function conformance(usher, flags) {
+/**
+ * What h2spec calls a failure where a listener speaks HTTP/1.1 as well: bytes that are no HTTP/2 preface are HTTP/1.1 there, so
+ * they get a 400 before the connection closes, and h2spec wants nothing before it. A test below looks at it directly.
+ */
+const NO_PREFACE = 'Sends invalid connection preface';
+
+async function conformance(usher, flags, exception) {
   const child = new Child('h2spec', h2spec, ['-h', 'localhost', '-p', String(usher.port), '-o', '5', ...flags]);
   const { code } = await child.exit;
   const summary = /^\d+ tests, .*$/m.exec(child.output)?.[0];
-  const failures = child.output.split('\n').filter((line) => /×|Error:|Expected:|Actual:/.test(line)).join('\n');
+  const failed = [...new Set([...child.output.matchAll(/×\s*\d+: (.*)/g)].map(([, title]) => title.trim()))];
   assert.ok(summary, child.output.slice(-2000));
-  assert.equal(code, 0, `${summary}\n${failures}\n${child.output.slice(-6000)}`);
-  const count = /(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed/.exec(summary);
-  assert.ok(Number(count[1]) > 140, summary);
-  assert.equal(count[4], '0', summary);
+  assert.ok(Number(summary.split(' ')[0]) > 140, summary);
+  const unexpected = failed.filter((title) => title !== exception);
+  assert.deepEqual(unexpected, [], `${summary}\n${child.output.slice(-6000)}`);
+  assert.ok(code === 0 || failed.length, `h2spec ended with ${code}: ${summary}`);
   return summary;
 }
 
@@ -44,7 +51,28 @@ describe('HTTP/2 by h2spec', () => {
   test('the plain listener with prior knowledge', { timeout: 240_000 }, async (t) => {
     const usher = await new Usher(config(), { name: 'h2c' }).start();
     try {
-      t.diagnostic(await conformance(usher, []));
+      t.diagnostic(await conformance(usher, [], NO_PREFACE));
+    } finally {
+      await usher.stop();
+    }
+  });
+
+  test('bytes that are no preface end the connection', async () => {
+    const usher = await new Usher(config(), { name: 'no-preface' }).start();
+    try {
+      const socket = net.connect(usher.port, '127.0.0.1');
+      let answer = '';
+      socket.on('data', (chunk) => {
+        answer += chunk.toString('latin1');
+      });
+      socket.write('INVALID CONNECTION PREFACE\r\n\r\n');
+      await new Promise((resolve, reject) => {
+        socket.once('end', resolve);
+        socket.once('error', reject);
+        socket.setTimeout(3000, () => reject(new Error(`still open after 3 s: ${answer}`)));
+      });
+      assert.match(answer, /^(HTTP\/1\.[01] 400 [\s\S]*)?$/);
+      socket.destroy();
     } finally {
       await usher.stop();
     }

@@ -35,6 +35,16 @@ export async function prepare() {
   await fs.writeFile(stamp, wanted);
 }
 
+/** Signals a process group; false where nobody is left in it. */
+function signal(group, name) {
+  try {
+    process.kill(group, name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 async function unpack() {
   const zip = path.join(cache, `keycloak-quarkus-dist-${VERSION}.zip`);
   if (!existsSync(zip)) {
@@ -92,13 +102,16 @@ export class Keycloak {
   }
 
   async stop() {
-    if (!this.child || this.child.exited) return;
+    if (!this.child) return;
+    const group = -this.child.pid;
+    this.child = undefined;
+    signal(group, 'SIGTERM');
     try {
-      process.kill(-this.child.pid, 'SIGTERM');
-    } catch { /* it has just ended */ }
-    const timer = setTimeout(() => process.kill(-this.child.pid, 'SIGKILL'), 20_000);
-    await this.child.exit;
-    clearTimeout(timer);
+      // The shell ends first; java holds the database until it has ended too.
+      await until('Keycloak has ended', () => !signal(group, 0), { within: 20_000 });
+    } finally {
+      signal(group, 'SIGKILL');
+    }
   }
 
   async admin(method, at, body) {

@@ -27,6 +27,7 @@ export async function until(what, probe, { within = 10_000, every = 50 } = {}) {
       if (value) return value;
       last = undefined;
     } catch (error) {
+      if (error instanceof Ended) throw error;
       last = error;
     }
     if (Date.now() > deadline) {

@@ -80,7 +80,7 @@ async function verifiedJwt(usher, token) {
 
 /** Declares the suite of one peer. `variants` are further ways to reach it: `{ name, oidc: (peer) => keys }`. */
 export function interop(title, makePeer, { variants = [] } = {}) {
-  describe(title, () => {
+  describe(title, { timeout: 800_000 }, () => {
     const app = new App({ secret: webhookSecret() });
     const peer = makePeer();
     let usher;
