@@ -36,6 +36,14 @@ pub(crate) enum Fault {
 /// The method of a request that the guard puts in the place of one that it refuses; never accepted from a client.
 pub(crate) const REFUSED_METHOD: &str = "!";
 
+/// Whether the first line could be a malformed request: each has a slash, in its target or its version.
+pub(super) fn looks_like_http(bytes: &[u8]) -> bool {
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .find(|line| line.len() > 1);
+    line.is_some_and(|line| line.contains(&b'/'))
+}
+
 impl Fault {
     /// The request that hyper is shown instead. Its method cannot come from a client.
     pub(super) fn stand_in(self) -> &'static [u8] {

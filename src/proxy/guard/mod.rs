@@ -49,6 +49,8 @@ enum Reading {
     Refused,
     /// Nothing more: a body was malformed.
     Broken,
+    /// Nothing at all: what came first was no HTTP.
+    Foreign,
 }
 
 /// What a scan of fresh bytes came to.
@@ -67,6 +69,8 @@ enum Scan {
 pub(crate) struct Guard<S> {
     io: S,
     reading: Reading,
+    /// Whether no head was seen yet.
+    fresh: bool,
     /// Read, but not passed on yet: an incomplete head, or what follows a request to upgrade.
     held: Vec<u8>,
     /// Where the search for the end of the held head goes on.
@@ -101,6 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         Self {
             io,
             reading: Reading::Through,
+            fresh: true,
             held: Vec::new(),
             searched: 0,
             ready: first,
@@ -138,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                     }
                     Err(_) => return Scan::BadBody(at),
                 },
-                Reading::Upgrade | Reading::Refused | Reading::Broken => break,
+                Reading::Upgrade | Reading::Refused | Reading::Broken | Reading::Foreign => break,
                 Reading::Through => return Scan::Pass(fresh.len()),
             }
         }
@@ -162,6 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
         let head = head::check(rest.get(..end).unwrap_or_default(), self.headers)?;
         self.state.head_done();
+        self.fresh = false;
         self.reading = match head.framing {
             Framing::None if head.upgrade => {
                 self.state.await_upgrade();
@@ -185,6 +191,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 let (pass, rest) = held.split_at(length);
                 self.ready = pass.to_vec();
                 self.held = rest.to_vec();
+            }
+            Scan::Refuse(0, Fault::Malformed) if self.fresh && !head::looks_like_http(&held) => {
+                // Who speaks another protocol cannot read an answer in this one.
+                self.reading = Reading::Foreign;
             }
             Scan::Refuse(length, fault) => {
                 self.ready = held.get(..length).unwrap_or_default().to_vec();
@@ -221,6 +231,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 self.held
                     .extend_from_slice(fresh.get(length..).unwrap_or_default());
                 buffer.set_filled(before + length);
+            }
+            Scan::Refuse(0, Fault::Malformed) if self.fresh && !head::looks_like_http(fresh) => {
+                buffer.set_filled(before);
+                self.reading = Reading::Foreign;
             }
             Scan::Refuse(length, fault) => {
                 buffer.set_filled(before + length);
@@ -271,7 +285,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     /// Whether the client may still be sending what nobody will read.
     fn unread(&self) -> bool {
         match &self.reading {
-            Reading::Refused | Reading::Broken | Reading::Length(_) | Reading::Chunked(_) => true,
+            Reading::Refused
+            | Reading::Broken
+            | Reading::Foreign
+            | Reading::Length(_)
+            | Reading::Chunked(_) => true,
             Reading::Head | Reading::Upgrade => !self.held.is_empty(),
             Reading::Through => false,
         }
@@ -297,6 +315,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
                 return Poll::Ready(Ok(()));
             }
             match guard.reading {
+                Reading::Foreign => return Poll::Ready(Ok(())),
                 Reading::Refused => return Poll::Pending,
                 Reading::Broken => return Poll::Ready(Err(bad_framing())),
                 Reading::Upgrade => ready!(guard.upgrade_answered(context)),

@@ -27,7 +27,7 @@ async fn passed(sent: &[u8], piece: usize) -> (Vec<u8>, bool) {
     let broken = loop {
         let mut space = [0; 4096];
         let read = guard.read(&mut space);
-        match tokio::time::timeout(Duration::from_millis(40), read).await {
+        match tokio::time::timeout(Duration::from_millis(150), read).await {
             Ok(Ok(0)) | Err(_) => break false,
             Ok(Ok(count)) => seen.extend_from_slice(&space[..count]),
             Ok(Err(_)) => break true,
@@ -161,6 +161,27 @@ async fn heads_that_readers_disagree_on_are_refused_whole() {
         refused_with(b"CONNECT a:80 HTTP/1.1\r\n\r\n").await,
         Some(Fault::Method)
     );
+}
+
+#[tokio::test]
+async fn another_protocol_ends_without_an_answer() {
+    for sent in [
+        &b"INVALID CONNECTION PREFACE\r\n\r\n"[..],
+        b"SSH-2.0-x\r\n\r\n",
+        b"\x16\x03\x01\n\n",
+    ] {
+        for piece in [1, 4096] {
+            assert_eq!(
+                passed(sent, piece).await,
+                (Vec::new(), false),
+                "{}",
+                sent.escape_ascii()
+            );
+        }
+    }
+    let behind = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nSSH-2.0-x\r\n\r\n";
+    let (seen, _) = passed(behind, 4096).await;
+    assert!(seen.ends_with(Fault::Malformed.stand_in()));
 }
 
 #[tokio::test]
