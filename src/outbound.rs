@@ -61,7 +61,7 @@ impl Outbound {
     /// [`OutboundError::Invalid`] if a root cannot be read.
     pub fn new(extra_roots: &[Vec<u8>]) -> Result<Self, OutboundError> {
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(extra_roots)?)
+            .tls_backend_preconfigured(client_tls(extra_roots, &[b"h2", b"http/1.1"])?)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
@@ -133,7 +133,29 @@ impl Outbound {
     }
 }
 
-fn tls(extra_roots: &[Vec<u8>]) -> Result<ClientConfig, OutboundError> {
+/// The roots that the operator adds to the public ones: the PEM file that `SSL_CERT_FILE` names.
+///
+/// # Errors
+/// [`OutboundError::Invalid`] if the file cannot be read.
+pub fn extra_roots() -> Result<Vec<Vec<u8>>, OutboundError> {
+    let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let pem = std::fs::read(&file).map_err(|error| {
+        let file = file.to_string_lossy();
+        OutboundError::Invalid(format!("SSL_CERT_FILE: {file}: {error}"))
+    })?;
+    Ok(vec![pem])
+}
+
+/// The client side of TLS for IdPs, callbacks and apps alike: the public roots and `extra_roots`, by these protocols (ALPN).
+///
+/// # Errors
+/// [`OutboundError::Invalid`] if a root cannot be read.
+pub fn client_tls(
+    extra_roots: &[Vec<u8>],
+    protocols: &[&[u8]],
+) -> Result<ClientConfig, OutboundError> {
     let invalid = |error: &dyn std::fmt::Display| OutboundError::Invalid(error.to_string());
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
@@ -157,7 +179,7 @@ fn tls(extra_roots: &[Vec<u8>]) -> Result<ClientConfig, OutboundError> {
         .map_err(|error| invalid(&error))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(config)
 }
 

@@ -42,6 +42,9 @@ pub enum ServeError {
     /// The certificate or its key cannot be used.
     #[error("cannot use the certificate: {0}")]
     Certificate(String),
+    /// The roots that apps are verified against cannot be read.
+    #[error(transparent)]
+    Roots(crate::outbound::OutboundError),
     /// A thread or its runtime cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -134,8 +137,7 @@ impl Server {
         log: Option<Box<dyn io::Write + Send>>,
     ) -> Result<(), ServeError> {
         let log = LogWriter::start(log).map_err(ServeError::Thread)?;
-        let connector =
-            Connector::new().map_err(|error| ServeError::Certificate(error.to_string()))?;
+        let connector = Connector::new().map_err(ServeError::Roots)?;
         let acceptor = self.tls.as_ref().map(Certificate::acceptor).transpose()?;
         let (mut ends, mut stats) = (Vec::new(), Vec::new());
         for (place, listener) in self.listeners.into_iter().enumerate() {

@@ -13,7 +13,7 @@ use crate::forward::firewall::Firewall;
 use crate::idp::Idp;
 use crate::keys::{self, SigningKeys};
 use crate::metrics::Metrics;
-use crate::outbound::Outbound;
+use crate::outbound::{self, Outbound};
 use crate::provision::{Occasion, Provisioner};
 use crate::refusal::{Reason, Refusal};
 use crate::session::{Session, SessionKey, Sessions};
@@ -70,7 +70,7 @@ impl Usher {
     pub async fn start(config: Config, now: Timestamp) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let store = Store::open(&config.store).await?;
-        let outbound = Outbound::new(&[])?;
+        let outbound = Outbound::new(&outbound::extra_roots()?)?;
         let metrics = Arc::new(Metrics::default());
         let seal = Arc::new(keys::seal_ring(&store, &config.seal_keys).await?);
         let directory = Directory::new(store.clone());

@@ -308,7 +308,7 @@ pub enum Upstream {
         /// Port.
         port: u16,
     },
-    /// `https://host:port`, verified against the platform's public roots.
+    /// `https://host:port`, verified against the public roots and those of `SSL_CERT_FILE`.
     Https {
         /// Host name or address, also the name that the certificate must have.
         host: String,

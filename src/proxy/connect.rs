@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::Upstream;
+use crate::outbound::{self, OutboundError};
 
 /// The next address is tried after so long, while the one before still may answer (RFC 8305 5).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
@@ -42,20 +43,12 @@ enum Kind {
 }
 
 impl Connector {
-    /// With the public roots.
+    /// With the roots that all of usher's own requests trust.
     ///
     /// # Errors
-    /// Where the TLS versions are not available.
-    pub(crate) fn new() -> Result<Self, rustls::Error> {
-        let roots = rustls::RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    /// Where a root cannot be read.
+    pub(crate) fn new() -> Result<Self, OutboundError> {
+        let tls = outbound::client_tls(&outbound::extra_roots()?, &[b"http/1.1"])?;
         Ok(Self { tls: Arc::new(tls) })
     }
 

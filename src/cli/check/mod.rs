@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{ConfigFile, say};
 use crate::config::{self, Config, IdpProtocol, Offline, Problem, Problems};
-use crate::outbound::Outbound;
+use crate::outbound::{self, Outbound};
 
 /// Exit code where the config cannot be used.
 const CONFIG_UNUSABLE: u8 = 2;
@@ -108,7 +108,7 @@ pub(super) async fn check(options: &Options) -> ExitCode {
     summary(&file, &loaded, &mut lines);
     to_register(&loaded.config, &mut lines);
     if !options.offline {
-        match Outbound::new(&[]) {
+        match outbound::extra_roots().and_then(|roots| Outbound::new(&roots)) {
             Ok(outbound) => {
                 online(&loaded.config, &outbound, Timestamp::now(), &mut lines).await;
             }

@@ -6,14 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::Lines;
 use crate::config::{App, Callback, Site, Upstream};
-use crate::outbound::Outbound;
+use crate::outbound::{self, Outbound};
 
 /// For a name to be found.
 const DNS_WITHIN: Duration = Duration::from_secs(5);
@@ -87,7 +86,7 @@ async fn upstream(upstream: &Upstream) -> Result<String, String> {
             let stream = tcp(host, *port).await?;
             let name = ServerName::try_from(host.clone())
                 .map_err(|error| format!("{host} cannot be in a certificate: {error}"))?;
-            TlsConnector::from(Arc::new(public_roots()))
+            tls()?
                 .connect(name, stream)
                 .await
                 .map(|_| format!("connected to {host}:{port}, its certificate is trusted"))
@@ -103,13 +102,10 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
         .map_err(|error| format!("no connection to {host}:{port}: {error}"))
 }
 
-fn public_roots() -> ClientConfig {
-    let roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth()
+fn tls() -> Result<TlsConnector, String> {
+    let roots = outbound::extra_roots().map_err(|error| error.to_string())?;
+    let tls = outbound::client_tls(&roots, &[b"http/1.1"]).map_err(|error| error.to_string())?;
+    Ok(TlsConnector::from(Arc::new(tls)))
 }
 
 /// Asks a callback's URL with `OPTIONS`: a real event would make an account.
