@@ -32,7 +32,7 @@ pub struct Usher {
     /// Accounts in the apps.
     pub provisioner: Arc<Provisioner>,
     /// The sign-in story.
-    pub sign_in: SignIn,
+    pub sign_in: Arc<SignIn>,
     /// Keys of the signed header.
     pub keys: Arc<ArcSwap<SigningKeys>>,
     /// One for each app, in the order of `config.apps`.
@@ -144,7 +144,7 @@ impl Usher {
             keys: Arc::clone(&lasting.keys),
             firewalls: config.apps.iter().map(|app| Firewall::new(app)).collect(),
             metrics: Arc::clone(&parts.metrics),
-            sign_in: SignIn::new(Arc::clone(&config), idps, parts),
+            sign_in: Arc::new(SignIn::new(Arc::clone(&config), idps, parts)),
             config,
             lasting,
         }
@@ -167,7 +167,7 @@ impl Usher {
         else {
             return Ok(None);
         };
-        let goes_on = self.sign_in.renew_if_due(&session, now).await?;
+        let goes_on = self.sign_in.renew_if_due(&session, now).await;
         Ok(goes_on.then_some(session))
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) view: &'a View,
     pub(crate) site: &'a Site,
+    /// Whether the Host is the very origin of the site.
+    pub(crate) canonical: bool,
     pub(crate) app: &'a Arc<App>,
     /// The app's place in the config.
     pub(crate) place: usize,
@@ -103,6 +105,9 @@ impl Asking<'_> {
 
     /// The session of the request: from this thread's cache, or by the slow path.
     async fn session(&self) -> Result<Option<Arc<Cached>>, Refusal> {
+        if !self.canonical {
+            return Ok(None);
+        }
         let Some(key) = session_cookie(&self.parts.headers, &self.site.cookie_name) else {
             return Ok(None);
         };

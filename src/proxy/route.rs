@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use ipnet::IpNet;
 
+use crate::config::PublicUrl;
 use crate::refusal::{Reason, Refusal};
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -29,6 +30,8 @@ pub(crate) struct Host {
     pub(crate) value: HeaderValue,
     /// For comparing.
     pub(crate) name: String,
+    /// The port, where one was sent.
+    port: Option<u16>,
 }
 
 impl Host {
@@ -54,15 +57,28 @@ impl Host {
         if name.is_empty() || (!name.starts_with('[') && !name.bytes().all(plain)) {
             return Err(bad("Host is malformed"));
         }
-        let port_is_good = port.is_empty()
-            || port.strip_prefix(':').is_some_and(|digits| {
-                digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok()
-            });
-        if !port_is_good {
-            return Err(bad("the port in Host is malformed"));
-        }
+        let port = match port.strip_prefix(':') {
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let port = digits.parse::<u16>();
+                Some(port.map_err(|_| bad("the port in Host is malformed"))?)
+            }
+            None if port.is_empty() => None,
+            Some(_) | None => return Err(bad("the port in Host is malformed")),
+        };
         let name = name.to_ascii_lowercase();
-        Ok(Self { value, name })
+        Ok(Self { value, name, port })
+    }
+
+    /// Whether it is the very origin that a site's sessions are of. Browsers share cookies over ports and people may name
+    /// a host otherwise: a session counts only where it was made.
+    pub(crate) fn is_of(&self, public: &PublicUrl) -> bool {
+        let own_port = || {
+            let written = public.authority.strip_prefix(public.host.as_str());
+            let digits = written.and_then(|rest| rest.strip_prefix(':'));
+            let default = if public.https { 443 } else { 80 };
+            digits.map_or(Some(default), |digits| digits.parse().ok())
+        };
+        self.name == public.host && (self.port.is_none() || self.port == own_port())
     }
 
     /// The one host of a request: exactly one `Host` field or `:authority`, and no other authority beside it.

@@ -101,6 +101,7 @@ async fn answer(peer: &Peer, mut parts: Parts, body: Incoming) -> Answer {
         worker: &peer.worker,
         view: &view,
         site,
+        canonical: located.host.is_of(&site.public_url),
         app,
         place,
         target: &located.target,

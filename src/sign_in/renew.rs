@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use super::finish::{admit_refusal, check_email, join_rule, renew_at};
 use super::{SignIn, store_refusal};
@@ -19,32 +22,74 @@ use crate::session::{Session, SessionKey, Which};
 /// Seconds until the next try after the IdP could not be reached: the session goes on meanwhile.
 const AGAIN_AFTER: i64 = 30;
 
-/// Sessions that are being renewed; whoever comes second waits, and finds it done.
+/// How long requests wait for a renewal, from its beginning; a slow IdP must not hold up people who are signed in.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Sessions that are being renewed; whoever comes second waits for the first.
 #[derive(Debug, Default)]
-pub(super) struct Renewing(Mutex<HashMap<SessionKey, Arc<tokio::sync::Mutex<()>>>>);
+pub(super) struct Renewing(Mutex<HashMap<SessionKey, Turn>>);
+
+/// A renewal under way.
+#[derive(Clone, Debug)]
+struct Turn {
+    began: Instant,
+    /// Some once it is over: whether the session goes on.
+    goes_on: watch::Receiver<Option<bool>>,
+}
 
 impl Renewing {
-    fn lock_of(&self, key: &SessionKey) -> Arc<tokio::sync::Mutex<()>> {
-        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        locks.retain(|known, lock| known == key || Arc::strong_count(lock) > 1);
-        Arc::clone(locks.entry(*key).or_default())
+    fn turns(&self) -> MutexGuard<'_, HashMap<SessionKey, Turn>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl SignIn {
-    /// Renews a session whose time has come. False: it ended, because the IdP said so.
-    ///
-    /// # Errors
-    /// `StoreDown`.
-    pub async fn renew_if_due(&self, session: &Session, now: Timestamp) -> Result<bool, Refusal> {
-        if session.renew_at.load(Ordering::Relaxed) > now.as_second() {
-            return Ok(true);
+    /// Renews a session whose time has come. False: it ended, because the IdP said so. A renewal that takes longer than
+    /// two seconds, or that the store does not let through, goes on behind the requests.
+    pub async fn renew_if_due(self: &Arc<Self>, session: &Arc<Session>, now: Timestamp) -> bool {
+        if !is_due(session, now) {
+            return true;
         }
-        let lock = self.renewing.lock_of(&session.key);
-        let _alone = lock.lock().await;
-        if session.renew_at.load(Ordering::Relaxed) > now.as_second()
-            || session.ended.is_cancelled()
-        {
+        let Turn { began, mut goes_on } = self.join_renewal(session, now);
+        let over = timeout_at(began + PATIENCE, goes_on.wait_for(Option::is_some)).await;
+        match over {
+            Ok(Ok(outcome)) => outcome.unwrap_or(true),
+            Ok(Err(_)) | Err(_) => !session.ended.is_cancelled(),
+        }
+    }
+
+    /// The renewal runs as a task of its own: a client that goes away must not lose a rotated refresh token.
+    fn join_renewal(self: &Arc<Self>, session: &Arc<Session>, now: Timestamp) -> Turn {
+        let mut turns = self.renewing.turns();
+        if let Some(turn) = turns.get(&session.key) {
+            return turn.clone();
+        }
+        let (over, goes_on) = watch::channel(None);
+        let turn = Turn {
+            began: Instant::now(),
+            goes_on,
+        };
+        turns.insert(session.key, turn.clone());
+        drop(turns);
+        let (story, session) = (Arc::clone(self), Arc::clone(session));
+        tokio::spawn(async move {
+            let outcome = story.renew(&session, now).await.unwrap_or_else(|refusal| {
+                tracing::warn!(
+                    event = "renewal_failed",
+                    cause = refusal.cause,
+                    "renewal failed"
+                );
+                true
+            });
+            story.renewing.turns().remove(&session.key);
+            over.send_replace(Some(outcome));
+        });
+        turn
+    }
+
+    async fn renew(&self, session: &Session, now: Timestamp) -> Result<bool, Refusal> {
+        // Another renewal may have ended between the look at the time and this one's turn.
+        if !is_due(session, now) || session.ended.is_cancelled() {
             return Ok(!session.ended.is_cancelled());
         }
         let person = session.person.load_full();
@@ -58,13 +103,7 @@ impl SignIn {
             .await
             .map_err(|error| store_refusal(&error))?;
         let renewed = oidc.renew(&tokens, &person.subject, now).await;
-        let code = match &renewed {
-            Ok(_) => "ok",
-            Err(OidcError::Unavailable(_)) => "idp_unavailable",
-            Err(OidcError::Refused(_)) => "idp_refused",
-            Err(OidcError::Invalid(_)) => "invalid",
-            Err(OidcError::Internal(_)) => "internal",
-        };
+        let code = renewed.as_ref().map_or_else(code_of, |_| "ok");
         Metrics::count(&self.metrics.renewals, person.subject.idp.as_str(), code);
         match renewed {
             Ok(renewed) => self.take_over(idp, session, renewed, now).await,
@@ -148,5 +187,18 @@ impl SignIn {
         .await
         .map_err(|error| store_refusal(&error))?;
         Ok(false)
+    }
+}
+
+fn is_due(session: &Session, now: Timestamp) -> bool {
+    session.renew_at.load(Ordering::Relaxed) <= now.as_second()
+}
+
+fn code_of(error: &OidcError) -> &'static str {
+    match error {
+        OidcError::Unavailable(_) => "idp_unavailable",
+        OidcError::Refused(_) => "idp_refused",
+        OidcError::Invalid(_) => "invalid",
+        OidcError::Internal(_) => "internal",
     }
 }
