@@ -114,7 +114,7 @@ impl Run<'_> {
                 open.push(stream);
             }
         }
-        let during = self.good_p99(4).await?;
+        let during = self.good_p99(3).await?;
         self.ratio("good_p99_ratio", during, baseline);
         self.measure("stalled", open.len());
         Ok(())
@@ -409,7 +409,7 @@ fn limit_seconds() -> u64 {
     if std::env::var_os("USHER_ATTACKS_FULL").is_some() {
         600
     } else {
-        5
+        3
     }
 }
 

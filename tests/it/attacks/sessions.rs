@@ -22,8 +22,8 @@ use crate::support::{
 pub(super) const SEAL_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 /// What rows about time set as `sessions.idle_for`, `sessions.lifetime` and `refresh_every`.
-pub(super) const IDLE: Duration = Duration::from_secs(2);
-pub(super) const LIFETIME: Duration = Duration::from_secs(5);
+pub(super) const IDLE: Duration = Duration::from_secs(5);
+pub(super) const LIFETIME: Duration = Duration::from_secs(10);
 pub(super) const REFRESH: Duration = Duration::from_secs(2);
 
 impl Run<'_> {
@@ -73,7 +73,7 @@ impl Run<'_> {
             .filter(|c| fits(&c.name))
             .cloned()
             .collect();
-        for name in [to.clone(), format!("{to}")] {
+        for name in [to] {
             if let Some((browser, _)) = self.pending.get_mut(&name) {
                 browser.cookies.retain(|c| !fits(&c.name));
                 browser.cookies.extend(given.clone());
