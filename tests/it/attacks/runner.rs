@@ -58,6 +58,9 @@ const CLEAN: [&str; 20] = [
 /// How often a row is measured again, alone, where only a time was missed.
 const AGAIN: usize = 2;
 
+/// What came of a variant: what was not judged beside the rest, or why it ended.
+type Judged = Result<Vec<String>, Stop>;
+
 /// What came of a row.
 #[derive(Debug)]
 enum Outcome {
@@ -186,36 +189,83 @@ fn not_applicable(row: &Row) -> Option<String> {
     row.steps().iter().find_map(missing).map(str::to_owned)
 }
 
-async fn judge_row(row: &Row, mut spare: Option<World>) -> (Outcome, Option<World>) {
+async fn judge_row(row: &Row, spare: Option<World>) -> (Outcome, Option<World>) {
     if let Some(why) = not_applicable(row) {
         return (Outcome::NotApplicable(why), spare);
     }
-    let (mut judged, mut skipped, mut beside) = (0, Vec::new(), Vec::new());
-    for (n, variant) in row.variants().into_iter().enumerate() {
+    let (verdicts, spare) = if waits(row) {
+        (each_in_its_own_world(row).await, None)
+    } else {
+        one_after_the_other(row, spare).await
+    };
+    (summed_up(verdicts), spare)
+}
+
+/// Judges variants one after the other, in the same world where that is clean.
+async fn one_after_the_other(
+    row: &Row,
+    mut spare: Option<World>,
+) -> (Vec<(Value, Judged)>, Option<World>) {
+    let mut verdicts = Vec::new();
+    for variant in row.variants() {
         let settings = settings_for(row);
         let mut world = match spare.take() {
             Some(world) if world.settings == settings && !world.dirty => world,
             Some(_) | None => World::new(settings).await,
         };
         world.reset();
-        let outcome = judge_variant(row, &mut world, &variant).await;
+        let judged = judge_variant(row, &mut world, &variant).await;
         if reusable(row) && !world.dirty {
             spare = Some(world);
         }
-        let shown = shorten(&variant.to_string());
-        match outcome {
+        let failed = matches!(judged, Err(Stop::Fail(_)));
+        verdicts.push((variant, judged));
+        if failed {
+            break;
+        }
+    }
+    (verdicts, spare)
+}
+
+/// Judges all variants at once: most of their time is waiting for somebody who does not answer.
+async fn each_in_its_own_world(row: &Row) -> Vec<(Value, Judged)> {
+    let judge = |variant: Value| {
+        let row = row.clone();
+        tokio::spawn(async move {
+            let mut world = World::new(settings_for(&row)).await;
+            world.reset();
+            let judged = judge_variant(&row, &mut world, &variant).await;
+            (variant, judged)
+        })
+    };
+    let tasks: Vec<_> = row.variants().into_iter().map(judge).collect();
+    let mut verdicts = Vec::new();
+    for task in tasks {
+        verdicts.push(task.await.unwrap());
+    }
+    verdicts
+}
+
+/// True where a row waits for a callback and measures no memory.
+fn waits(row: &Row) -> bool {
+    let asserts = row.expectation.asserts.join(" ");
+    let measures = asserts.contains("rss_") || asserts.contains("_ratio");
+    !measures && row.steps().iter().any(|step| step.contains_key("jit"))
+}
+
+fn summed_up(verdicts: Vec<(Value, Judged)>) -> Outcome {
+    let (mut judged, mut skipped, mut beside) = (0, Vec::new(), Vec::new());
+    for (n, (variant, verdict)) in verdicts.into_iter().enumerate() {
+        match verdict {
             Ok(more) => {
                 judged += 1;
                 beside.extend(more);
             }
             Err(Stop::NotApplicable(why)) => skipped.push(why),
+            Err(Stop::Fail(why)) if variant.is_null() => return Outcome::Fail(why),
             Err(Stop::Fail(why)) => {
-                let why = if variant.is_null() {
-                    why
-                } else {
-                    format!("variant {n} {shown} {why}")
-                };
-                return (Outcome::Fail(why), None);
+                let shown = shorten(&variant.to_string());
+                return Outcome::Fail(format!("variant {n} {shown} {why}"));
             }
         }
     }
@@ -223,16 +273,13 @@ async fn judge_row(row: &Row, mut spare: Option<World>) -> (Outcome, Option<Worl
     beside.dedup();
     skipped.dedup();
     if judged == 0 {
-        return (Outcome::NotApplicable(skipped.join("; ")), spare);
+        return Outcome::NotApplicable(skipped.join("; "));
     }
     beside.extend(skipped);
-    (
-        Outcome::Pass {
-            variants: judged,
-            beside,
-        },
-        spare,
-    )
+    Outcome::Pass {
+        variants: judged,
+        beside,
+    }
 }
 
 fn reusable(row: &Row) -> bool {
@@ -291,7 +338,7 @@ fn has_far_clock(row: &Row) -> bool {
 }
 
 /// Runs one variant and judges its assertions; what was not judged comes back.
-async fn judge_variant(row: &Row, world: &mut World, variant: &Value) -> Result<Vec<String>, Stop> {
+async fn judge_variant(row: &Row, world: &mut World, variant: &Value) -> Judged {
     let mut run = Run::new(world, Value::Null, row.text());
     // A variant may be made of variables itself.
     prepare(row, &mut run).await?;
