@@ -210,12 +210,14 @@ async fn one_after_the_other(
     for variant in row.variants() {
         let settings = settings_for(row);
         let mut world = match spare.take() {
-            Some(world) if world.settings == settings && !world.dirty => world,
+            Some(world) if world.settings == settings && !world.dirty && !is_stranger(&variant) => {
+                world
+            }
             Some(_) | None => World::new(settings).await,
         };
         world.reset();
         let judged = judge_variant(row, &mut world, &variant).await;
-        if reusable(row) && !world.dirty {
+        if reusable(row) && !world.dirty && !is_stranger(&variant) {
             spare = Some(world);
         }
         let failed = matches!(judged, Err(Stop::Fail(_)));
@@ -225,6 +227,14 @@ async fn one_after_the_other(
         }
     }
     (verdicts, spare)
+}
+
+/// True for a variant that changes who somebody is: usher must not know that person's e-mail
+/// address yet, or it refuses for that reason.
+fn is_stranger(variant: &Value) -> bool {
+    variant
+        .as_str()
+        .is_some_and(|words| words.starts_with("sub "))
 }
 
 /// Judges all variants at once: most of their time is waiting for somebody who does not answer.
