@@ -8,4 +8,5 @@ mod oidc;
 mod story;
 mod streams;
 mod support;
+mod trust;
 mod two_idps;

@@ -1,5 +1,6 @@
 //! A company to try usher with: its IdP, an app with its callback, and usher between them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -36,6 +37,10 @@ pub(crate) struct Changes {
     pub(crate) provisioning: Vec<String>,
     /// Whole entries of `identity_providers`, already indented.
     pub(crate) more_idps: String,
+    /// Instead of the callback's own URL.
+    pub(crate) callback_url: Option<String>,
+    /// Environment variables of usher.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 impl Company {
@@ -57,7 +62,8 @@ impl Company {
         let app = Recorder::start().await;
         let callback = Callback::start().await;
         let config = config(&idp, &app, &callback, &changes);
-        let usher = Usher::start(&config)
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let usher = Usher::start_in(directory, &config, &changes.environment)
             .await
             .unwrap_or_else(|refused| panic!("usher does not start: {refused:?}"));
         Self {
@@ -195,7 +201,7 @@ store: \"sqlite:{{dir}}/usher.db\"
       mode: jit
       roles: [viewer, editor, admin]
       group_roles: {{ acme: {{ engineering: editor, admins: admin }} }}
-      callback: {{ url: \"http://{callback}/internal/users\", secret: {SECRET} }}
+      callback: {{ url: \"{callback}\", secret: {SECRET} }}
 {provisioning}",
         top = lines(0, &changes.top),
         idp_lines = lines(4, &changes.idp),
@@ -203,7 +209,10 @@ store: \"sqlite:{{dir}}/usher.db\"
         oidc = lines(6, &changes.oidc),
         more = changes.more_idps,
         app = app.address(),
-        callback = callback.address(),
+        callback = changes
+            .callback_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}/internal/users", callback.address())),
         provisioning = lines(6, &changes.provisioning),
     )
 }
