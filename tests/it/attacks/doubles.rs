@@ -10,9 +10,10 @@ use usher::demo::idp::{
 };
 
 use super::{
-    faults,
+    faults, odd_peers,
     run::{Done, Run, Stop},
     steps::Step,
+    token_words,
     world::client,
 };
 use crate::support::callback::{Callback, verify};
@@ -177,13 +178,13 @@ impl Run<'_> {
 
     async fn callback_fault(&mut self, words: &str) -> Done {
         if words == "SYN blackhole" {
-            let (address, held) = blackhole();
+            let (address, held) = odd_peers::blackhole();
             self.open.push(held);
             return self
                 .callback_at(&format!("http://{address}/internal/users"))
                 .await;
         }
-        if let Some(config) = tls_fault(words) {
+        if let Some(config) = odd_peers::tls_fault(words) {
             let double = Callback::start_tls(config).await;
             let address = double.address();
             self.open.push(Box::new(double));
@@ -200,7 +201,7 @@ impl Run<'_> {
             // A server that knows nothing newer answers the hello with this alert.
             "TLS 1.0" => {
                 let alert = [0x15, 3, 1, 0, 2, 2, 70];
-                let address = one_answer_server(alert.to_vec(), &mut self.open).await;
+                let address = odd_peers::one_answer_server(alert.to_vec(), &mut self.open).await;
                 self.callback_at(&format!("https://localhost:{}/users", address.port()))
                     .await
             }
@@ -332,7 +333,7 @@ fn token_faults(
 ) -> Result<Vec<usher::demo::idp::TokenFault>, Stop> {
     use usher::demo::idp::TokenFault;
     match value {
-        Value::String(words) => Ok(faults::id_token(words, peers)?),
+        Value::String(words) => Ok(token_words::id_token(words, peers)?),
         Value::Object(map) => Ok(map
             .iter()
             .map(|(k, v)| TokenFault::Claim(k.clone(), v.clone()))
@@ -459,68 +460,4 @@ fn odd_config(words: &str, config: &str) -> Option<String> {
             format!("{config}{key}: []\n")
         }
     })
-}
-
-/// An address where connections are never accepted nor refused: the queue is full.
-fn blackhole() -> (std::net::SocketAddr, Box<dyn std::any::Any + Send>) {
-    use socket2::{Domain, Socket, Type};
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
-    listener.bind(&any.into()).unwrap();
-    listener.listen(0).unwrap();
-    let address = listener.local_addr().unwrap().as_socket().unwrap();
-    let mut held = vec![listener];
-    for _ in 0..4 {
-        let filler = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        filler.set_nonblocking(true).unwrap();
-        let _pending = filler.connect(&address.into());
-        held.push(filler);
-    }
-    (address, Box::new(held))
-}
-
-fn tls_fault(words: &str) -> Option<rustls::ServerConfig> {
-    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    match words {
-        "self-signed" | "client cert refused" => {}
-        "expired" => {
-            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
-        }
-        "wrong name" => {
-            params = rcgen::CertificateParams::new(vec!["other.test".to_owned()]).unwrap();
-        }
-        _ => return None,
-    }
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = params.self_signed(&key).unwrap();
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    Some(
-        config
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap(),
-    )
-}
-
-async fn one_answer_server(
-    bytes: Vec<u8>,
-    open: &mut Vec<Box<dyn std::any::Any + Send>>,
-) -> std::net::SocketAddr {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let task = tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut hello = [0_u8; 4096];
-            let _read = stream.read(&mut hello).await;
-            let _written = stream.write_all(&bytes).await;
-        }
-    });
-    open.push(Box::new(task));
-    address
 }

@@ -1,11 +1,7 @@
 //! Step verbs that press: slow and stalled connections, floods, bombs, many tabs, and suites of
 //! ordinary traffic.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use usher::demo::idp::{Endpoint, EndpointFault, Fault};
@@ -16,14 +12,13 @@ use super::{
     run::{Done, Run, Stop},
     sessions::plain_get,
     steps::Step,
+    traffic,
     world::site,
 };
 use crate::support::wire::{PATIENCE, UNTRUSTED, Wire};
 
 /// Answers faster than this count as this fast: on a shared machine the difference is noise.
 const NOISE: Duration = Duration::from_millis(40);
-/// Requests a second of the well-behaved client.
-const GOOD_RATE: u32 = 200;
 
 impl Run<'_> {
     pub(super) async fn load_step(&mut self, verb: &str, step: &Step<'_>) -> Done {
@@ -52,7 +47,7 @@ impl Run<'_> {
         let usher = self.world.usher().await?;
         let to = usher.public();
         let tls = self.world.settings.tls;
-        let p99 = well_behaved(to, tls, Duration::from_secs(seconds)).await;
+        let p99 = traffic::well_behaved(to, tls, Duration::from_secs(seconds)).await;
         p99.ok_or_else(|| Stop::Fail("a well-behaved client gets no answers".to_owned()))
     }
 
@@ -103,7 +98,7 @@ impl Run<'_> {
             Value::String(text) => text.parse().unwrap_or(0),
             other => other.as_u64().unwrap_or(0),
         };
-        let hello = client_hello();
+        let hello = traffic::client_hello();
         let part = &hello[..usize::try_from(after).unwrap_or(0).min(hello.len())];
         let baseline = self.good_p99(2).await?;
         let to = self.world.usher().await?.public();
@@ -122,7 +117,10 @@ impl Run<'_> {
 
     async fn flood(&mut self, value: &Value) -> Done {
         let rate = value["rps"].as_u64().unwrap_or(1000);
-        let seconds = value["seconds"].as_u64().unwrap_or(30).min(limit_seconds());
+        let seconds = value["seconds"]
+            .as_u64()
+            .unwrap_or(30)
+            .min(traffic::limit_seconds());
         let target = value["target"].as_str().unwrap_or("/").to_owned();
         let baseline = self.good_p99(2).await?;
         let to = self.world.usher().await?.public();
@@ -131,7 +129,7 @@ impl Run<'_> {
         let mut tasks = tokio::task::JoinSet::new();
         let between = Duration::from_micros(1_000_000 * workers / rate.max(1));
         for _ in 0..workers {
-            let text = flood_request(&target);
+            let text = traffic::flood_request(&target);
             tasks.spawn(async move {
                 let mut wire: Option<Wire> = None;
                 while Instant::now() < stop {
@@ -166,17 +164,21 @@ impl Run<'_> {
         };
         let mut connection = H2::connect(to, window).await.map_err(|e| e.to_string())?;
         let attack: Vec<Vec<u8>> = if lower.contains("hpack") {
-            header_bomb()
+            traffic::header_bomb()
         } else if lower.contains("reset") {
-            let head = h2::request_frames(1, &ordinary());
+            let head = h2::request_frames(1, &traffic::ordinary());
             (0..5000)
                 .map(|n| {
                     let stream = 2 * n + 1;
-                    [h2_on(stream, &head), h2::frame(3, 0, stream, &[0, 0, 0, 8])].concat()
+                    [
+                        traffic::h2_on(stream, &head),
+                        h2::frame(3, 0, stream, &[0, 0, 0, 8]),
+                    ]
+                    .concat()
                 })
                 .collect()
         } else if lower.contains("continuation") {
-            let first = h2::frame(1, 0, 1, &h2::encode(&ordinary().fields));
+            let first = h2::frame(1, 0, 1, &h2::encode(&traffic::ordinary().fields));
             let more = h2::frame(9, 0, 1, &h2::encode(&[(b"x-a".to_vec(), vec![b'a'; 8000])]));
             std::iter::once(first)
                 .chain(std::iter::repeat_n(more, 2000))
@@ -402,113 +404,4 @@ impl Run<'_> {
         let browser = self.actor(who).await?;
         Ok(browser.cookie_header(&site("/")).unwrap_or_default())
     }
-}
-
-/// How long floods last at most; the catalogue's full time with `USHER_ATTACKS_FULL=1`.
-fn limit_seconds() -> u64 {
-    if std::env::var_os("USHER_ATTACKS_FULL").is_some() {
-        600
-    } else {
-        3
-    }
-}
-
-fn flood_request(target: &str) -> String {
-    let junk = format!("?code={0}&state={0}", "x".repeat(40));
-    if target.contains("callback") {
-        return format!("GET {target}{junk} HTTP/1.1\r\nHost: app.test\r\n\r\n");
-    }
-    let body = "logout_token=a.b.c&SAMLResponse=eA&user=root&password=x";
-    format!(
-        "POST {target} HTTP/1.1\r\nHost: app.test\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-/// Requests to a public path at a steady rate over ten connections; the p99 of their times, or
-/// `None` where an answer did not come.
-async fn well_behaved(to: SocketAddr, tls: bool, time: Duration) -> Option<Duration> {
-    const CONNECTIONS: u32 = 10;
-    let took = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let stop = Instant::now() + time;
-    let mut tasks = tokio::task::JoinSet::new();
-    for n in 0..CONNECTIONS {
-        let took = Arc::clone(&took);
-        tasks.spawn(async move {
-            let mut wire = if tls {
-                Wire::connect_tls(to, UNTRUSTED, "app.test", &["http/1.1"])
-                    .await
-                    .ok()?
-            } else {
-                Wire::connect(to, UNTRUSTED).await.ok()?
-            };
-            let mut every = tokio::time::interval(Duration::from_secs(1) * CONNECTIONS / GOOD_RATE);
-            tokio::time::sleep(Duration::from_millis(u64::from(n) * 5)).await;
-            while Instant::now() < stop {
-                every.tick().await;
-                let began = Instant::now();
-                wire.send(plain_get("/public/good", None).as_bytes()).await;
-                let answer = wire.answer(false, PATIENCE).await?;
-                if answer.status != 200 {
-                    return None;
-                }
-                took.lock().ok()?.push(began.elapsed());
-            }
-            Some(())
-        });
-    }
-    let all = tasks.join_all().await;
-    if all.iter().any(Option::is_none) {
-        return None;
-    }
-    let mut took = took.lock().ok()?.clone();
-    took.sort();
-    took.get(took.len() * 99 / 100).copied()
-}
-
-/// The first flight of a real TLS client.
-fn client_hello() -> Vec<u8> {
-    let name = rustls::pki_types::ServerName::try_from("app.test").unwrap();
-    let config = Arc::new(crate::support::wire::trust_all());
-    let mut client = rustls::ClientConnection::new(config, name).unwrap();
-    let mut hello = Vec::new();
-    client.write_tls(&mut hello).unwrap();
-    hello
-}
-
-fn ordinary() -> h2::H2Request {
-    let pair = |n: &str, v: &str| (n.as_bytes().to_vec(), v.as_bytes().to_vec());
-    h2::H2Request {
-        fields: vec![
-            pair(":method", "GET"),
-            pair(":scheme", "https"),
-            pair(":authority", "app.test"),
-            pair(":path", "/public/x"),
-        ],
-        ..h2::H2Request::default()
-    }
-}
-
-fn h2_on(stream: u32, frames: &[u8]) -> Vec<u8> {
-    let mut out = frames.to_vec();
-    out[5..9].copy_from_slice(&stream.to_be_bytes());
-    out
-}
-
-/// One header of nearly 4 KiB put into the dynamic table, then one byte for each use of it.
-fn header_bomb() -> Vec<Vec<u8>> {
-    let mut first = h2::encode(&ordinary().fields);
-    first.push(0x40);
-    for text in [b"x-bomb".to_vec(), vec![b'a'; 4000]] {
-        h2::integer(&mut first, text.len(), 7, 0);
-        first.extend(text);
-    }
-    let mut frames = vec![h2::frame(1, 5, 1, &first)];
-    for n in 1..1000_u32 {
-        let mut block = h2::encode(&ordinary().fields);
-        block.extend(std::iter::repeat_n(0xbe, 16_000));
-        frames.push(h2::frame(1, 5, 2 * n + 1, &block));
-    }
-    frames
 }

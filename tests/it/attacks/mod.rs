@@ -26,15 +26,19 @@ mod judge_app;
 mod judge_peers;
 mod load;
 mod negatives;
+mod odd_peers;
 mod predicate;
 mod readings;
 mod request;
 mod run;
 mod runner;
 mod sessions;
+mod sign_ins;
 mod steps;
 mod suites;
 mod template;
+mod token_words;
+mod traffic;
 mod world;
 
 /// The rows that this repository keeps.

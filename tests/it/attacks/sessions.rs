@@ -73,15 +73,13 @@ impl Run<'_> {
             .filter(|c| fits(&c.name))
             .cloned()
             .collect();
-        for name in [to] {
-            if let Some((browser, _)) = self.pending.get_mut(&name) {
-                browser.cookies.retain(|c| !fits(&c.name));
-                browser.cookies.extend(given.clone());
-            }
-            if let Some(browser) = self.browsers.get_mut(&name) {
-                browser.cookies.retain(|c| !fits(&c.name));
-                browser.cookies.extend(given.clone());
-            }
+        if let Some((browser, _)) = self.pending.get_mut(&to) {
+            browser.cookies.retain(|c| !fits(&c.name));
+            browser.cookies.extend(given.clone());
+        }
+        if let Some(browser) = self.browsers.get_mut(&to) {
+            browser.cookies.retain(|c| !fits(&c.name));
+            browser.cookies.extend(given);
         }
         Ok(())
     }

@@ -16,5 +16,6 @@ pub(crate) mod browser;
 pub(crate) mod callback;
 pub(crate) mod company;
 pub(crate) mod process;
+pub(crate) mod reading;
 pub(crate) mod recorder;
 pub(crate) mod wire;
