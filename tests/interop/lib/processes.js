@@ -5,16 +5,28 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export { sleep };
 
-/** A TCP port of 127.0.0.1 that nobody listens on now. */
+const taken = new Set();
+
+/**
+ * A TCP port of 127.0.0.1 that nobody listens on now. Below the range that systems take for outgoing connections, so that none
+ * of those has it when its server starts a moment later.
+ */
 export async function freePort() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    if (!taken.has(port) && (await canListen(port))) {
+      taken.add(port);
+      return port;
+    }
+  }
+}
+
+async function canListen(port) {
   const server = net.createServer();
-  await new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** Asks again every `every` ms until `probe` gives something truthy; throws what it said last after `within` ms. */
