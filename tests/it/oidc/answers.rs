@@ -168,7 +168,6 @@ async fn a_token_endpoint_in_trouble_is_unavailable() {
     let rp = rp().await;
     for fault in [
         EndpointFault::Garbage,
-        EndpointFault::Huge(2 << 20),
         EndpointFault::Status(500, "{}".to_owned()),
         EndpointFault::Status(404, "not here".to_owned()),
         EndpointFault::Redirect("https://evil.test/token".to_owned()),
@@ -179,4 +178,15 @@ async fn a_token_endpoint_in_trouble_is_unavailable() {
         let (kind, text) = kind(rp.sign_in().await);
         assert_eq!(kind, "unavailable", "{fault:?}: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_token_answer_that_is_too_large_is_refused_for_good() {
+    let rp = rp().await;
+    rp.idp.next(Fault::Endpoint(
+        Endpoint::Token,
+        EndpointFault::Huge(2 << 20),
+    ));
+    let (kind, text) = kind(rp.sign_in().await);
+    assert_eq!(kind, "invalid", "{text}");
 }
