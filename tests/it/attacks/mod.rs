@@ -4,8 +4,10 @@
 //! `USHER_ATTACKS=file` runs another file of the same vocabulary, `USHER_ATTACKS_ONLY=SKP-0` those
 //! whose id begins so, `USHER_ATTACKS_JOBS=4` says how many at once.
 //!
-//! A row passes only if every assertion of every variant was judged. What needs a feature that does
-//! not exist is `n/a` with the reason; a word that this runner does not know is a failure.
+//! A row passes only if every assertion of every variant holds. What needs a feature that does not
+//! exist is `n/a` with the reason; where that is a part of a row only, the line names the part after
+//! `not judged:`. A word that this runner does not know is a failure. Floods are cut to three
+//! seconds unless `USHER_ATTACKS_FULL=1`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(

@@ -164,6 +164,15 @@ async fn refuses_a_token_response_of_the_wrong_shape() {
 }
 
 #[tokio::test]
+async fn a_token_answer_that_is_too_large_is_invalid_rather_than_worth_another_try() {
+    let rp = rp().await;
+    let huge = EndpointFault::Huge(2 << 20);
+    rp.idp.next(Fault::Endpoint(Endpoint::Token, huge));
+    let (kind, text) = kind(rp.sign_in().await);
+    assert_eq!(kind, "invalid", "{text}");
+}
+
+#[tokio::test]
 async fn a_token_endpoint_in_trouble_is_unavailable() {
     let rp = rp().await;
     for fault in [
