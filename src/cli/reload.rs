@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use crate::config::{self, Config};
@@ -15,17 +15,13 @@ use crate::usher::Usher;
 /// How long a file must be quiet before it is read: editors and ConfigMaps write in several steps.
 const QUIET_FOR: Duration = Duration::from_millis(300);
 
-/// Watches until it is dropped.
-pub(super) async fn watch(file: PathBuf, usher: Arc<ArcSwap<Usher>>) {
+/// Watches until it is dropped. `hangup` is heard from before usher listens: until then SIGHUP ends a process.
+pub(super) async fn watch(file: PathBuf, mut hangup: Signal, usher: Arc<ArcSwap<Usher>>) {
     let (changed, mut changes) = mpsc::channel(1);
     let watcher = watcher(&file, changed);
     if let Err(error) = &watcher {
         tracing::warn!(cause = %error, "the config file cannot be watched; SIGHUP still reloads it");
     }
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::warn!("SIGHUP cannot be heard");
-        return;
-    };
     let mut text = std::fs::read(&file).unwrap_or_default();
     loop {
         let asked = tokio::select! {

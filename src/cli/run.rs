@@ -32,6 +32,10 @@ pub(super) async fn run(file: &Path, workers: Option<NonZeroUsize>) -> ExitCode 
         Ok(usher) => Arc::new(ArcSwap::from_pointee(usher)),
         Err(error) => return fail(&error.to_string()),
     };
+    let hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return fail(&format!("signals cannot be heard: {error}")),
+    };
     let server = match Server::bind(Arc::clone(&usher), workers).await {
         Ok(server) => server,
         Err(error) => return fail(&error.to_string()),
@@ -41,7 +45,7 @@ pub(super) async fn run(file: &Path, workers: Option<NonZeroUsize>) -> ExitCode 
         return fail(&format!("signals cannot be heard: {error}"));
     }
     let tending = tokio::spawn(tend(Arc::clone(&usher)));
-    let reloading = tokio::spawn(reload::watch(file.to_owned(), usher));
+    let reloading = tokio::spawn(reload::watch(file.to_owned(), hangup, usher));
     server.serve(stop).await;
     tending.abort();
     reloading.abort();

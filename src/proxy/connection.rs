@@ -58,11 +58,12 @@ async fn serve_stream(
     let view = worker.view();
     let deadline = Instant::now() + view.usher.config.timeouts.header;
     let ip = address.ip().to_canonical();
-    let peer = Peer {
+    let mut peer = Peer {
         state: Arc::new(ConnectionState::new()),
         address: ip,
         value: HeaderValue::try_from(ip.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
         tls: tls.is_some(),
+        server_name: None,
         worker: Arc::clone(&worker),
     };
     let Some(tls) = tls else {
@@ -77,7 +78,9 @@ async fn serve_stream(
         handshake = timeout_at(deadline, tls.accept(stream)) => handshake??,
         () = worker.stop.cancelled() => return Ok(()),
     };
-    let protocol = match stream.get_ref().1.alpn_protocol() {
+    let session = stream.get_ref().1;
+    peer.server_name = session.server_name().map(str::to_ascii_lowercase);
+    let protocol = match session.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
     };

@@ -42,6 +42,8 @@ pub(crate) struct Peer {
     /// The address as a field value.
     pub(crate) value: HeaderValue,
     pub(crate) tls: bool,
+    /// The host that the TLS handshake was for (SNI), in lower case.
+    pub(crate) server_name: Option<String>,
 }
 
 type Answer = Response<AnswerBody>;
@@ -217,6 +219,17 @@ fn locate<'a>(
     let site = config
         .site(&host.name)
         .ok_or_else(|| nowhere(Refusal::new(Reason::UnknownHost, "no app has that host")))?;
+    // A connection made for one site must not reach another (RFC 9110 7.4): what stands in front may have let it
+    // pass for the name of the handshake. A name that no app has says nothing.
+    let elsewhere = |other: &Arc<Site>| !Arc::ptr_eq(other, site);
+    let name = peer.server_name.as_deref();
+    if name
+        .and_then(|name| config.site(name))
+        .is_some_and(elsewhere)
+    {
+        let cause = "the TLS handshake was for the host of another app";
+        return Err(nowhere(Refusal::new(Reason::UnknownHost, cause)));
+    }
     let here = |refusal| (refusal, Some(site));
     let target = Target::parse(parts.uri.path()).map_err(here)?;
     let at = place(view, site, &target).map_err(here)?;

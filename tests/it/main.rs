@@ -8,5 +8,6 @@ mod oidc;
 mod story;
 mod streams;
 mod support;
+mod tls;
 mod trust;
 mod two_idps;

@@ -40,8 +40,6 @@ impl Run<'_> {
             ("reload", _) => {
                 let config = self.world.config();
                 let usher = self.world.usher().await?;
-                // The handler of the signal is set up a moment after the listener.
-                tokio::time::sleep(Duration::from_millis(300)).await;
                 usher.reload_with(&config);
                 tokio::time::sleep(Duration::from_millis(700)).await;
                 Ok(())
