@@ -433,6 +433,9 @@ mod tests {
                 && matches!(decide(&app, &target, &Method::POST, None), Decision::Admitted(_))
             {
                 for read in closure(&path) {
+                    // Slashes merged one pair at a time can leave `//public/`: the public path to whoever merges them
+                    // all, and no path of the app to whoever does not.
+                    let read = format!("/{}", read.trim_start_matches('/'));
                     let read = read.as_str();
                     prop_assert!(
                         read == "/public" || read.starts_with("/public/") || read == "/healthz"

@@ -7,6 +7,8 @@ use tracing_subscriber::fmt;
 pub(super) fn install(default: &str) {
     let filter = EnvFilter::try_from_env("USHER_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let subscriber = fmt()
+        // A log that cannot be written must not take requests with it: there is nowhere left to say so.
+        .log_internal_errors(false)
         .json()
         .flatten_event(true)
         .with_current_span(false)

@@ -62,8 +62,8 @@ pub(super) fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("draining: no new connections, what is in flight is finished");
         stop.cancel();
+        tracing::info!("draining: no new connections, what is in flight is finished");
     });
     Ok(())
 }

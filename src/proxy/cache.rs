@@ -15,7 +15,7 @@ use crate::identity::Person;
 use crate::session::{Session, SessionKey};
 
 /// Sessions that a thread keeps; beyond, the least used go.
-const CAPACITY: usize = 8192;
+const CAPACITY: usize = 4096;
 
 /// A session as one thread keeps it. The `Arc` around it is the thread's own, so that counting it touches no other core.
 #[derive(Debug)]

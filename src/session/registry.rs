@@ -16,6 +16,9 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Registry {
     shards: Vec<Mutex<Shard>>,
+    /// The keys of each user's sessions in the cache, so that a change of one person does not look at everybody's.
+    /// Locked last, and only for a moment.
+    users: Mutex<HashMap<UserId, Vec<SessionKey>>>,
     /// Sessions in one shard beyond which the ones that nobody holds are evicted.
     bound: usize,
 }
@@ -59,6 +62,7 @@ impl Registry {
     pub(super) fn new(bound: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            users: Mutex::default(),
             bound: bound.div_ceil(SHARDS),
         }
     }
@@ -87,13 +91,45 @@ impl Registry {
         self.each().map(|shard| shard.live.len()).sum()
     }
 
-    /// The sessions that `wanted` picks.
+    /// The sessions that `wanted` picks; looks at all.
     pub(super) fn pick(&self, wanted: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
         let mut picked = Vec::new();
         for shard in self.each() {
             picked.extend(shard.live.values().filter(|one| wanted(one)).cloned());
         }
         picked
+    }
+
+    /// The sessions of a user in the cache.
+    pub(super) fn of_user(&self, user: &UserId) -> Vec<Arc<Session>> {
+        let keys = self.users().get(user).cloned().unwrap_or_default();
+        keys.iter().filter_map(|key| self.live(key)).collect()
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashMap<UserId, Vec<SessionKey>>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a session is in the cache; under the lock of its shard.
+    fn enlist(&self, session: &Session) {
+        let user = session.person.load().user.clone();
+        self.users().entry(user).or_default().push(session.key);
+    }
+
+    /// Notes that a session is no longer in the cache; under the lock of its shard.
+    fn strike(&self, session: &Session) {
+        let mut users = self.users();
+        let user = &session.person.load().user;
+        let Some(keys) = users.get_mut(user) else {
+            return;
+        };
+        keys.retain(|key| *key != session.key);
+        if keys.is_empty() {
+            users.remove(user);
+        }
+        if users.capacity() > 4 * users.len().max(1024) {
+            users.shrink_to_fit();
+        }
     }
 
     /// Joins the load of a key, or begins it.
@@ -114,7 +150,11 @@ impl Registry {
             if let Some(load) = shard.loads.get(key) {
                 load.ended.store(true, Ordering::Release);
             }
-            shard.live.remove(key)
+            let session = shard.live.remove(key);
+            if let Some(session) = &session {
+                self.strike(session);
+            }
+            session
         };
         // Outside the lock: this wakes the streams.
         session.is_some_and(|session| {
@@ -136,8 +176,12 @@ impl Registry {
     pub(super) fn forget_unused(&self, second: i64) {
         for mut shard in self.each() {
             shard.live.retain(|_, session| {
-                Arc::strong_count(session) > 1
-                    || session.confirmed_at.load(Ordering::Relaxed) >= second
+                let kept = Arc::strong_count(session) > 1
+                    || session.confirmed_at.load(Ordering::Relaxed) >= second;
+                if !kept {
+                    self.strike(session);
+                }
+                kept
             });
             if shard.live.capacity() > 4 * shard.live.len().max(16) {
                 shard.live.shrink_to_fit();
@@ -149,7 +193,7 @@ impl Registry {
 impl Shard {
     /// Makes room by dropping the quarter that the store confirmed longest ago, except what somebody holds: its end
     /// must still be found here. (Only this map gives out the first copy, under the lock, so a count of one is certain.)
-    fn evict(&mut self, bound: usize) {
+    fn evict(&mut self, bound: usize) -> Vec<Arc<Session>> {
         let mut unused: Vec<_> = self
             .live
             .iter()
@@ -157,9 +201,9 @@ impl Shard {
             .map(|(key, session)| (session.confirmed_at.load(Ordering::Relaxed), *key))
             .collect();
         unused.sort_unstable();
-        for (_, key) in unused.iter().take(bound.div_ceil(4)) {
-            self.live.remove(key);
-        }
+        unused.truncate(bound.div_ceil(4));
+        let evicted = unused.iter().filter_map(|(_, key)| self.live.remove(key));
+        evicted.collect()
     }
 }
 
@@ -201,10 +245,13 @@ impl Ticket<'_> {
             return Settled::Live(Arc::clone(session));
         }
         if shard.live.len() >= self.registry.bound {
-            shard.evict(self.registry.bound);
+            for evicted in shard.evict(self.registry.bound) {
+                self.registry.strike(&evicted);
+            }
         }
         let session = Arc::new(made());
         shard.live.insert(self.key, Arc::clone(&session));
+        self.registry.enlist(&session);
         Settled::Live(session)
     }
 

@@ -20,7 +20,7 @@ use crate::secret::Secret;
 use crate::store::{Store, StoreError};
 
 /// Sessions in the cache beyond which the unused ones are evicted.
-const CACHED: usize = 50_000;
+const CACHED: usize = 20_000;
 /// Seconds after which the store is asked again whether a session still lives.
 const CONFIRMED_FOR: i64 = 20;
 /// Seconds that a confirmation counts for while the store fails.
@@ -357,21 +357,16 @@ impl Sessions {
         // What another process deleted may still be here.
         match which {
             Which::One(key) => keys.push(*key),
-            Which::User(user) => keys.extend(self.of_user(user).iter().map(|one| one.key)),
+            Which::User(user) => keys.extend(self.registry.of_user(user).iter().map(|one| one.key)),
         }
         let cached = keys.iter().filter(|key| self.registry.end(key)).count();
         Ok(stored.max(cached))
     }
 
-    fn of_user(&self, user: &UserId) -> Vec<Arc<Session>> {
-        self.registry
-            .pick(|session| session.person.load().user == *user)
-    }
-
     /// Loads the person anew into all live sessions of a user: after a change of attributes, roles or accounts.
     pub async fn reload_person(&self, user: &UserId) -> Result<(), StoreError> {
         self.registry.change_loads(user);
-        for session in self.of_user(user) {
+        for session in self.registry.of_user(user) {
             let ticket = self.registry.ticket(session.key);
             // The same turn as a load: what is older cannot be stored after what is newer.
             let _turn = ticket.load().failed.lock().await;
