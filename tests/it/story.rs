@@ -533,3 +533,59 @@ async fn nothing_secret_is_logged() {
         assert!(!log.contains(secret), "the log has {secret}");
     }
 }
+
+#[tokio::test]
+async fn a_slow_callback_shows_its_page_in_time_and_the_account_comes_later() {
+    let company = Company::open().await;
+    company
+        .callback
+        .behave(Some(Rule::always(Fault::Late(Duration::from_secs(30)))));
+    let began = std::time::Instant::now();
+    let (mut browser, end) = company.signed_in("alice", "/").await;
+    assert!(
+        is_page(&end.answer, 503, "could not be set up yet"),
+        "{}",
+        end.answer.text()
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    company.callback.behave(None);
+    eventually_open(&mut browser, 200).await;
+    assert_eq!(company.callback.created("alice"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_session_survives_kill_9_under_load() {
+    let mut company = Company::open().await;
+    let mut browsers = Vec::new();
+    for turn in 0..20 {
+        let name = if turn % 2 == 0 { "alice" } else { "bob" };
+        browsers.push(company.signed_in(name, "/").await.0);
+    }
+    let load: Vec<_> = browsers
+        .iter()
+        .cloned()
+        .map(|mut browser| {
+            tokio::spawn(async move {
+                let mut served = 0_u32;
+                // Until usher is gone.
+                while let Some(answer) = browser.open(&page("/load")).await {
+                    served += u32::from(answer.status == 200);
+                }
+                served
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    company.usher.kill_and_restart().await.unwrap();
+    for one in load {
+        assert!(one.await.unwrap() > 0, "there was no load");
+    }
+    for browser in &mut browsers {
+        browser.move_to(company.usher.public());
+        assert_eq!(browser.open(&page("/")).await.unwrap().status, 200);
+    }
+}
