@@ -148,7 +148,8 @@ impl Server {
                 log.log(),
                 counted,
                 connector.clone(),
-                stop.clone(),
+                // Of its own, so that asking for it touches no other thread.
+                stop.child_token(),
             );
             ends.push(start_thread(place, listener, worker, acceptor.clone())?);
         }

@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::gather::poll_write_slices;
 use crate::config::Upstream;
 use crate::outbound::{self, OutboundError};
 
@@ -183,7 +184,7 @@ impl AsyncWrite for AppStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        write_through!(self, stream => Pin::new(stream).poll_write_vectored(context, slices))
+        write_through!(self, stream => poll_write_slices(Pin::new(stream), context, slices))
     }
 
     fn is_write_vectored(&self) -> bool {

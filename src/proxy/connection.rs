@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use http::HeaderValue;
 use hyper::server::conn::{http1, http2};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::WaitForCancellationFuture;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::guard::Guard;
 use super::service::{Peer, serve};
@@ -104,12 +104,12 @@ where
             let connection = http1_builder(&config.limits)
                 .serve_connection(io, service)
                 .with_upgrades();
-            Serving::new(connection, state, timeouts, stop.cancelled()).await;
+            Serving::new(connection, state, timeouts, &stop).await;
         }
         Protocol::Http2 => {
             let io = TokioIo::new(Guard::through(stream, first, guarded));
             let connection = http2_builder(&config.limits).serve_connection(io, service);
-            Serving::new(connection, state, timeouts, stop.cancelled()).await;
+            Serving::new(connection, state, timeouts, &stop).await;
         }
     }
 }
@@ -180,8 +180,11 @@ struct Serving<'a, C> {
     state: Arc<ConnectionState>,
     timeouts: Timeouts,
     timer: LazyTimer,
+    token: &'a CancellationToken,
     stop: Pin<Box<WaitForCancellationFuture<'a>>>,
     stopping: Option<Instant>,
+    /// Whom `stop` and `timer` wake; while it is who polls, they are not polled again.
+    waker: Option<Waker>,
 }
 
 impl<'a, C: Drain> Serving<'a, C> {
@@ -189,16 +192,26 @@ impl<'a, C: Drain> Serving<'a, C> {
         connection: C,
         state: Arc<ConnectionState>,
         timeouts: Timeouts,
-        stop: WaitForCancellationFuture<'a>,
+        token: &'a CancellationToken,
     ) -> Self {
         Self {
             connection: Box::pin(connection),
             state,
             timeouts,
             timer: LazyTimer::new(),
-            stop: Box::pin(stop),
+            stop: Box::pin(token.cancelled()),
+            token,
             stopping: None,
+            waker: None,
         }
+    }
+
+    /// Whether usher stops. `known`: the waker is the one of the last poll.
+    fn must_stop(&mut self, context: &mut Context<'_>, known: bool) -> bool {
+        if known {
+            return self.token.is_cancelled();
+        }
+        self.stop.as_mut().poll(context).is_ready()
     }
 }
 
@@ -207,7 +220,15 @@ impl<C: Drain> Future for Serving<'_, C> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let serving = &mut *self;
-        if serving.stopping.is_none() && serving.stop.as_mut().poll(context).is_ready() {
+        let known = serving
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()));
+        if !known && serving.waker.replace(context.waker().clone()).is_some() {
+            // Whoever polls now is woken by nothing yet.
+            serving.timer = LazyTimer::new();
+        }
+        if serving.stopping.is_none() && serving.must_stop(context, known) {
             serving.stopping = Some(Instant::now());
             serving.connection.as_mut().drain();
         }
@@ -216,6 +237,9 @@ impl<C: Drain> Future for Serving<'_, C> {
         }
         while let Some(due) = serving.state.due(&serving.timeouts, serving.stopping) {
             serving.timer.set(due);
+            if known && serving.timer.is_running() {
+                break;
+            }
             if serving.timer.poll_due(context).is_pending() {
                 break;
             }

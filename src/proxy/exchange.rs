@@ -45,7 +45,8 @@ pub(crate) struct Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.connection.end();
+        let now = Instant::now();
+        self.connection.end(now);
         let app = self.app.and_then(|place| self.view.app(place));
         let stats = app.map_or(&self.view.no_app, |(_, app, _)| &app.stats);
         stats.count(self.outcome);
@@ -61,7 +62,7 @@ impl Drop for Exchange {
             user: self.who.as_ref().map(|known| known.person.user.as_str()),
             outcome: self.outcome.code(),
             status: self.status.as_u16(),
-            micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            micros: u64::try_from((now - self.started).as_micros()).unwrap_or(u64::MAX),
             bytes: self.bytes,
             cause: self
                 .cause

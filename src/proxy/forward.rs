@@ -3,7 +3,8 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -32,6 +33,11 @@ use super::worker::{AppView, View, Worker};
 use crate::config::{Site, Timeouts};
 use crate::forward::firewall::Firewall;
 use crate::refusal::{Reason, Refusal};
+
+/// About as many fields as usher sets itself.
+const OURS: usize = 16;
+/// A wait for an answer that lasts so long is looked after until its session ends; few do.
+const LONG_WAIT: Duration = Duration::from_millis(100);
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
@@ -94,6 +100,8 @@ fn rewrite(
     if headers.contains_key(TE) {
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
+    // Room for all of ours at once, rather than growing on the way.
+    headers.reserve(OURS);
     headers.insert(HOST, route.host.value.clone());
     headers.insert(X_FORWARDED_HOST, route.host.value.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(route.scheme));
@@ -169,6 +177,7 @@ pub(crate) async fn forward(
         timeouts: &view.usher.config.timeouts,
         progress: progress.as_deref(),
         worker: &exchange.worker,
+        begun: before.into(),
         session: match &admission {
             Admission::Public => None,
             Admission::Known { session, .. } => Some(session),
@@ -268,6 +277,8 @@ struct Sending<'a> {
     timeouts: &'a Timeouts,
     progress: Option<&'a Progress>,
     worker: &'a Worker,
+    /// When the first attempt begins.
+    begun: Instant,
     /// The session that the wait for an answer ends with.
     session: Option<&'a Arc<Cached>>,
 }
@@ -279,14 +290,18 @@ impl Sending<'_> {
         &self,
         mut request: Request<ClientBody>,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
-        let mut lease = match self.app.pool.take() {
+        let mut lease = match self.app.pool.take(self.begun.into_std()) {
             Some(lease) => lease,
             None => self.connect().await?,
+        };
+        let mut since = match lease.reused {
+            true => self.begun,
+            false => Instant::now(),
         };
         loop {
             let copy = if lease.reused { copy(&request) } else { None };
             lease.link.listen();
-            match self.begin(&mut lease, request).await {
+            match self.begin(&mut lease, request, since).await {
                 Ok(response) => return Ok((response, lease)),
                 Err(Attempt::Unsent(unsent)) if lease.reused => request = *unsent,
                 Err(Attempt::Unsent(_)) => {
@@ -301,6 +316,7 @@ impl Sending<'_> {
                 Err(Attempt::SessionEnded) => return Err(Failure::SessionEnded),
             }
             lease = self.connect().await?;
+            since = Instant::now();
         }
     }
 
@@ -316,11 +332,16 @@ impl Sending<'_> {
         &self,
         lease: &mut Lease,
         request: Request<ClientBody>,
+        since: Instant,
     ) -> Result<Response<Incoming>, Attempt> {
         let link = &mut lease.link;
         let mut answer = pin!(link.sender.try_send_request(request));
         let timer = &mut link.timer;
-        timer.set(Instant::now() + self.timeouts.response);
+        let late = since + self.timeouts.response;
+        timer.set(match self.session {
+            Some(_) => late.min(since + LONG_WAIT),
+            None => late,
+        });
         let mut waiting: Option<Waiting<'_>> = None;
         poll_fn(|context| {
             if let Poll::Ready(answered) = answer.as_mut().poll(context) {
@@ -330,28 +351,34 @@ impl Sending<'_> {
                 }));
             }
             while timer.poll_due(context).is_ready() {
-                let due = self
-                    .progress
-                    .map(|progress| progress.at() + self.timeouts.response);
-                match due.filter(|due| *due > Instant::now()) {
-                    Some(due) => timer.set(due),
-                    None => return Poll::Ready(Err(Attempt::Late)),
+                if waiting.is_none() {
+                    waiting = self.wait(context);
                 }
+                let due = match self.progress {
+                    Some(progress) => late.max(progress.at() + self.timeouts.response),
+                    None => late,
+                };
+                if due <= Instant::now() {
+                    return Poll::Ready(Err(Attempt::Late));
+                }
+                timer.set(due);
             }
-            match (&waiting, self.session) {
-                (Some(waiting), _) if waiting.is_over(context.waker()) => {
-                    return Poll::Ready(Err(Attempt::SessionEnded));
+            match &waiting {
+                Some(waiting) if waiting.is_over(context.waker()) => {
+                    Poll::Ready(Err(Attempt::SessionEnded))
                 }
-                (None, Some(session)) => {
-                    let live = &self.worker.live;
-                    let place = live.add(Arc::clone(session), context.waker().clone());
-                    waiting = Some(Waiting { live, place });
-                }
-                (Some(_), _) | (None, None) => {}
+                Some(_) | None => Poll::Pending,
             }
-            Poll::Pending
         })
         .await
+    }
+
+    /// Has the thread look after this wait, as it takes its time.
+    fn wait(&self, context: &Context<'_>) -> Option<Waiting<'_>> {
+        let session = Arc::clone(self.session?);
+        let live = &self.worker.live;
+        let place = live.add(session, context.waker().clone());
+        Some(Waiting { live, place })
     }
 }
 

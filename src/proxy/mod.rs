@@ -10,6 +10,7 @@ mod connect;
 mod connection;
 mod exchange;
 mod forward;
+mod gather;
 mod guard;
 mod live;
 mod pool;

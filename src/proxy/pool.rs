@@ -64,10 +64,10 @@ pub(crate) enum PoolError {
 }
 
 impl Link {
-    fn is_fit(&self) -> bool {
+    fn is_fit(&self, now: Instant) -> bool {
         !self.sender.is_closed()
-            && self.idle_since.elapsed() < IDLE_FOR
-            && self.born.elapsed() < MAX_AGE
+            && now.saturating_duration_since(self.idle_since) < IDLE_FOR
+            && now.saturating_duration_since(self.born) < MAX_AGE
     }
 
     /// Forgets what the app has sent so far.
@@ -101,12 +101,12 @@ impl Pool {
     }
 
     /// The connection that was used last, if there is one that is open, fit and ready.
-    pub(crate) fn take(self: &Arc<Self>) -> Option<Lease> {
+    pub(crate) fn take(self: &Arc<Self>, now: Instant) -> Option<Lease> {
         let mut idle = self.idle();
         let mut busy = Vec::new();
         let mut found = None;
         while let Some(link) = idle.pop_back() {
-            if !link.is_fit() {
+            if !link.is_fit(now) {
                 continue;
             }
             if link.sender.is_ready() {
@@ -160,7 +160,8 @@ impl Pool {
 
     /// Closes what is no longer fit.
     pub(crate) fn evict(&self) {
-        self.idle().retain(|link| link.is_fit());
+        let now = Instant::now();
+        self.idle().retain(|link| link.is_fit(now));
     }
 }
 

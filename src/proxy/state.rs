@@ -53,7 +53,11 @@ impl ConnectionState {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(NONE - 1)
+        self.at(Instant::now())
+    }
+
+    fn at(&self, now: Instant) -> u64 {
+        u64::try_from((now - self.epoch).as_millis()).unwrap_or(NONE - 1)
     }
 
     /// The first bytes of a head came.
@@ -75,11 +79,11 @@ impl ConnectionState {
     }
 
     /// A request ended, with the last byte of its answer.
-    pub(crate) fn end(&self) {
+    pub(crate) fn end(&self, now: std::time::Instant) {
         let left = self.in_flight.load(Relaxed).saturating_sub(1);
         self.in_flight.store(left, Relaxed);
         if left == 0 {
-            self.idle_since.store(self.now(), Relaxed);
+            self.idle_since.store(self.at(now.into()), Relaxed);
         }
     }
 

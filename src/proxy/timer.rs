@@ -31,6 +31,12 @@ impl LazyTimer {
         self.due = Some(due);
     }
 
+    /// Whether a poll now would tell nothing new: the timer runs, fires no later than the deadline, and has not fired.
+    /// Only for who polls with the same waker as before.
+    pub(crate) fn is_running(&self) -> bool {
+        self.due.is_some_and(|due| self.sleep.deadline() <= due) && !self.sleep.is_elapsed()
+    }
+
     /// Ready once the deadline has passed; pending for ever without one.
     pub(crate) fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(due) = self.due else {

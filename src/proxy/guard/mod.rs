@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use self::chunked::Chunked;
 use self::head::{End, Framing};
 pub(crate) use self::head::{Fault, REFUSED_METHOD};
+use super::gather::poll_write_slices;
 use super::state::{ConnectionState, UpgradeAnswer};
 use super::timer::LazyTimer;
 use crate::config::Limits;
@@ -350,7 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+        let poll = poll_write_slices(Pin::new(&mut self.io), context, slices);
         self.note_write(poll)
     }
 
