@@ -123,14 +123,18 @@ impl Config {
     }
 }
 
+/// Whether `path` is `prefix` itself or below it, on a segment boundary. `prefix` has no slash at its end.
+pub fn owns(prefix: &str, path: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl Site {
     /// The app that serves `path`: the longest prefix that ends on a segment boundary.
     pub fn app(&self, path: &str) -> Option<&Arc<App>> {
-        self.apps.iter().find(|app| {
-            let prefix = app.path.trim_end_matches('/');
-            path.strip_prefix(prefix)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        self.apps
+            .iter()
+            .find(|app| owns(app.path.trim_end_matches('/'), path))
     }
 }
 

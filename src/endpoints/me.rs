@@ -8,14 +8,12 @@ use super::query::Parameters;
 use crate::access::standing::{Standing, standing};
 use crate::pages;
 use crate::refusal::{Reason, Refusal};
-use crate::session::SessionKey;
 
 /// JSON of the user, and of the roles in the app at `?path=` (the root without it).
 pub(super) async fn me(call: &Call<'_>) -> Result<Response<String>, Refusal> {
     let signed_out = || Refusal::new(Reason::SignInRequired, "no session");
     let site = call.asked.site;
-    let cookie = call.browser.one(&site.cookie_name).ok_or_else(signed_out)?;
-    let key = SessionKey::of_cookie(cookie.as_bytes()).ok_or_else(signed_out)?;
+    let key = call.browser.session_key(site).ok_or_else(signed_out)?;
     let session = call
         .usher
         .session(&key, site, call.asked.now)

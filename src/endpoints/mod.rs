@@ -37,12 +37,6 @@ pub struct Asked<'a> {
     pub now: Timestamp,
 }
 
-/// Whether `path` is one of usher's own: the prefix itself or below it, on a segment boundary.
-pub fn owns(prefix: &str, path: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// Answers a request under the prefix. Never fails: a fault is an answer too.
 pub async fn answer(
     usher: &Arc<Usher>,

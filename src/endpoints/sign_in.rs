@@ -10,7 +10,6 @@ use super::{Call, set_cookies};
 use crate::config::Idp;
 use crate::pages::{self, Form, IdpChoice};
 use crate::refusal::{Reason, Refusal};
-use crate::session::SessionKey;
 use crate::sign_in::{Begin, ReturnTo};
 
 /// The page with a button for each IdP; with one IdP, or an e-mail address that finds one, off at once.
@@ -126,11 +125,7 @@ fn may_begin(headers: &HeaderMap, form: Form) -> bool {
 }
 
 async fn signed_in(call: &Call<'_>) -> bool {
-    let Some(key) = call
-        .browser
-        .one(&call.asked.site.cookie_name)
-        .and_then(|value| SessionKey::of_cookie(value.as_bytes()))
-    else {
+    let Some(key) = call.browser.session_key(call.asked.site) else {
         return false;
     };
     matches!(

@@ -7,7 +7,6 @@ use super::query::Parameters;
 use super::{Call, set_cookies};
 use crate::pages;
 use crate::refusal::Refusal;
-use crate::session::SessionKey;
 use crate::sign_in::ReturnTo;
 
 /// Ends the session here, then at the IdP; asks first when another site sent the browser here.
@@ -28,10 +27,7 @@ pub(super) async fn sign_out(call: &Call<'_>) -> Result<Response<String>, Refusa
         Some(state) if given.is_none() => call.usher.sign_in.return_to_after(state, site),
         Some(_) | None => ReturnTo::judge(given, site, &call.usher.config),
     };
-    let has_session = call
-        .browser
-        .one(&site.cookie_name)
-        .is_some_and(|value| SessionKey::of_cookie(value.as_bytes()).is_some());
+    let has_session = call.browser.session_key(site).is_some();
     if has_session && !asked_by_this_site(&call.parts.headers, posted, &site.public_url.origin) {
         return Ok(call.page(|context| pages::confirm_sign_out(return_to.as_str(), context)));
     }

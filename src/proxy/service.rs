@@ -28,7 +28,7 @@ use super::state::{ConnectionState, UpgradeAnswer};
 use super::stats::Outcome;
 use super::worker::{View, Worker};
 use crate::access::target::Target;
-use crate::config::Site;
+use crate::config::{self, Site};
 use crate::endpoints::{self, Asked, BODY_LIMIT};
 use crate::pages::{self, PageContext};
 use crate::refusal::{Reason, Refusal};
@@ -304,8 +304,8 @@ fn place(view: &View, site: &Site, target: &Target) -> Result<At, Refusal> {
             "the target has readings of several owners",
         )
     };
-    if endpoints::owns(prefix, plain) {
-        return match readings.all(|reading| endpoints::owns(prefix, reading)) {
+    if config::owns(prefix, plain) {
+        return match readings.all(|reading| config::owns(prefix, reading)) {
             true => Ok(At::Own),
             false => Err(ambiguous()),
         };
@@ -317,7 +317,7 @@ fn place(view: &View, site: &Site, target: &Target) -> Result<At, Refusal> {
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if !same || endpoints::owns(prefix, reading) {
+        if !same || config::owns(prefix, reading) {
             return Err(ambiguous());
         }
     }

@@ -5,6 +5,7 @@ use http::HeaderMap;
 use http::header::COOKIE;
 
 use crate::config::Site;
+use crate::session::SessionKey;
 
 /// The cookies that a browser sent, as name and value, in its order.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,11 @@ impl BrowserCookies {
             .map(|(_, value)| value.as_str());
         let first = values.next()?;
         values.all(|other| other == first).then_some(first)
+    }
+
+    /// The key of the one session cookie that the browser sent to a site.
+    pub fn session_key(&self, site: &Site) -> Option<SessionKey> {
+        SessionKey::of_cookie(self.one(&site.cookie_name)?.as_bytes())
     }
 
     /// All cookies whose name begins so.

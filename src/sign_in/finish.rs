@@ -135,7 +135,7 @@ impl SignIn {
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
         let refusal = Refusal::new(Reason::StateInvalid, cause);
-        let Some(key) = session_key(callback.site, callback.browser) else {
+        let Some(key) = callback.browser.session_key(callback.site) else {
             return Err(refusal);
         };
         match self
@@ -232,11 +232,6 @@ impl SignIn {
             .map_err(|error| store_refusal(&error))?;
         ensured
     }
-}
-
-/// The key of the one session cookie that a browser sent to a site.
-pub(super) fn session_key(site: &Site, browser: &BrowserCookies) -> Option<SessionKey> {
-    SessionKey::of_cookie(browser.one(&site.cookie_name)?.as_bytes())
 }
 
 /// When the attributes of a session are due to be renewed.

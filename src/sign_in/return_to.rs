@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::config::{Config, Site};
+use crate::config::{self, Config, Site};
 
 /// Longest return URL that a sign-in remembers, in bytes; a longer one loses its query.
 const LONGEST: usize = 1500;
@@ -78,11 +78,7 @@ fn origin_allowed(url: &Url, base: &Url, config: &Config) -> bool {
 
 /// Returning to usher's own endpoints would go round in circles or sign out at once.
 fn leads_back_to_sign_in(url: &Url, base: &Url, config: &Config) -> bool {
-    url.origin() == base.origin()
-        && url
-            .path()
-            .strip_prefix(config.prefix.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    url.origin() == base.origin() && config::owns(&config.prefix, url.path())
 }
 
 fn shorten(given: &str) -> String {

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::cookies::{self, BrowserCookies};
-use super::finish::session_key;
 use super::{ReturnTo, SignIn, store_refusal};
 use crate::config::Site;
 use crate::idp::Idp;
@@ -36,7 +35,7 @@ impl SignIn {
         now: Timestamp,
     ) -> Result<SignedOut, Refusal> {
         let cookies = forget_all(site, browser);
-        let Some(key) = session_key(site, browser) else {
+        let Some(key) = browser.session_key(site) else {
             return Ok(SignedOut {
                 location: None,
                 cookies,

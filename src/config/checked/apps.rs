@@ -13,7 +13,7 @@ use crate::config::raw::{
     Text,
 };
 use crate::config::{
-    App, HeaderSource, HeadersConfig, Listen, Preset, PublicUrl, Upstream, UserSource,
+    self, App, HeaderSource, HeadersConfig, Listen, Preset, PublicUrl, Upstream, UserSource,
 };
 use crate::identity::AppId;
 
@@ -217,12 +217,7 @@ fn app_path(
         );
         return None;
     }
-    let own = |prefix: &str| {
-        written
-            .strip_prefix(prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    if prefix.is_some_and(own) {
+    if prefix.is_some_and(|prefix| config::owns(prefix, written)) {
         report.add(
             text.place,
             format!("`{path}.path` is never reached: usher's own endpoints are there"),
