@@ -205,7 +205,9 @@ fn a_secret_file_loses_one_newline_and_no_more() {
         &format!("{{ file: '{}' }}", file.display()),
     );
     let config = good(&text);
-    let IdpProtocol::Oidc(oidc) = &config.idps[0].protocol;
+    let IdpProtocol::Oidc(oidc) = &config.idps[0].protocol else {
+        panic!()
+    };
     let ClientAuth::Basic(secret) = &oidc.client_auth else {
         panic!()
     };
@@ -230,7 +232,9 @@ fn secrets_show_neither_in_debug_nor_in_problems() {
 #[test]
 fn a_number_is_fine_where_text_is_meant() {
     let config = good(&SMALL.replace("client_id: usher", "client_id: 0123"));
-    let IdpProtocol::Oidc(oidc) = &config.idps[0].protocol;
+    let IdpProtocol::Oidc(oidc) = &config.idps[0].protocol else {
+        panic!()
+    };
     assert_eq!(oidc.client_id, "0123");
 }
 
