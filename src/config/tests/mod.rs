@@ -66,7 +66,10 @@ fn a_small_config_has_all_defaults() {
     assert_eq!(config.apps[0].headers.user, UserSource::Id);
     assert!(config.apps[0].provisioning.is_none());
     assert_eq!(config.idps[0].label, "acme");
-    assert_eq!(config.idps[0].attributes.username, "preferred_username");
+    let IdpProtocol::Oidc(oidc) = &config.idps[0].protocol else {
+        panic!()
+    };
+    assert_eq!(oidc.attributes.username, "preferred_username");
 }
 
 #[test]
