@@ -92,7 +92,9 @@ pub struct Subject {
     pub protocol: Protocol,
     /// The issuer (OIDC `iss`, SAML entity ID).
     pub issuer: String,
-    /// OIDC `sub`, at most 255 ASCII characters (OIDC Core 2).
+    /// SAML NameID format (a URI); empty for OIDC. One value under two formats is two subjects.
+    pub format: String,
+    /// OIDC `sub`, at most 255 ASCII characters (OIDC Core 2); SAML NameID, at most 1024 characters.
     pub value: String,
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::todo)]
 
 pub mod access;
+pub mod certificate;
 pub mod claims;
 pub mod cli;
 pub mod config;

@@ -7,11 +7,12 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use crate::claims::Claims;
-use crate::config::{App, Config, Site};
+use crate::config::{App, Config, IdpProtocol, Site};
 use crate::directory::Directory;
 use crate::forward::firewall::Firewall;
-use crate::idp::Idp;
-use crate::keys::{self, SigningKeys};
+use crate::identity::IdpId;
+use crate::idp::{Idp, Ours};
+use crate::keys::{self, SigningKeys, saml::SpKeys};
 use crate::metrics::Metrics;
 use crate::outbound::{self, Outbound};
 use crate::provision::{Occasion, Provisioner};
@@ -60,6 +61,9 @@ pub enum StartError {
     /// The client for usher's own requests cannot be built.
     #[error(transparent)]
     Outbound(#[from] crate::outbound::OutboundError),
+    /// What an identity provider needs, such as a metadata file, cannot be used.
+    #[error("identity provider `{0}`: {1}")]
+    Idp(IdpId, String),
 }
 
 impl Usher {
@@ -95,49 +99,53 @@ impl Usher {
             seal,
             metrics,
         };
-        Ok(Self::build(
-            config,
-            0,
-            Lasting {
-                store,
-                outbound,
-                parts,
-                keys,
-            },
-        ))
+        let lasting = Lasting {
+            store,
+            outbound,
+            parts,
+            keys,
+        };
+        Self::build(config, 0, lasting, now).await
     }
 
     /// The same under another config: sessions, accounts and keys go on. The store stays the one that was opened.
     ///
     /// # Errors
-    /// If the new seal keys cannot be read.
-    pub async fn reloaded(&self, config: Config) -> Result<Self, StartError> {
+    /// If the new keys cannot be read, or what an IdP names cannot be used.
+    pub async fn reloaded(&self, config: Config, now: Timestamp) -> Result<Self, StartError> {
         let mut lasting = self.lasting.clone();
         lasting.parts.seal = Arc::new(keys::seal_ring(&lasting.store, &config.seal_keys).await?);
         let parts = &lasting.parts;
         parts
             .sessions
             .reload(Arc::clone(&parts.seal), &config.sessions);
-        Ok(Self::build(Arc::new(config), self.generation + 1, lasting))
+        Self::build(Arc::new(config), self.generation + 1, lasting, now).await
     }
 
-    fn build(config: Arc<Config>, generation: u64, lasting: Lasting) -> Self {
+    async fn build(
+        config: Arc<Config>,
+        generation: u64,
+        lasting: Lasting,
+        now: Timestamp,
+    ) -> Result<Self, StartError> {
         let parts = lasting.parts.clone();
-        let idps: HashMap<_, _> = config
-            .idps
-            .iter()
-            .map(|idp| {
-                (
-                    idp.id.clone(),
-                    Idp::new(
-                        Arc::clone(idp),
-                        lasting.outbound.clone(),
-                        Arc::clone(&parts.metrics),
-                    ),
-                )
-            })
-            .collect();
-        Self {
+        let ours = Ours {
+            outbound: lasting.outbound.clone(),
+            metrics: Arc::clone(&parts.metrics),
+            saml_keys: saml_keys(&config, &lasting, now).await?,
+        };
+        let mut idps = HashMap::new();
+        for idp in &config.idps {
+            let made = Idp::new(
+                Arc::clone(idp),
+                config.saml_entity_id(&idp.id),
+                ours.clone(),
+                now,
+            )
+            .map_err(|why| StartError::Idp(idp.id.clone(), why))?;
+            idps.insert(idp.id.clone(), made);
+        }
+        Ok(Self {
             generation,
             sessions: Arc::clone(&parts.sessions),
             provisioner: Arc::clone(&parts.provisioner),
@@ -147,7 +155,7 @@ impl Usher {
             sign_in: Arc::new(SignIn::new(Arc::clone(&config), idps, parts)),
             config,
             lasting,
-        }
+        })
     }
 
     /// The session behind a cookie: found, and renewed at the IdP where that is due. This is the slow path of every
@@ -210,4 +218,23 @@ impl Usher {
     pub fn store(&self) -> &Store {
         &self.lasting.store
     }
+}
+
+/// The keys of the SAML service provider, made only where an IdP needs them.
+async fn saml_keys(
+    config: &Config,
+    lasting: &Lasting,
+    now: Timestamp,
+) -> Result<Option<Arc<SpKeys>>, StoreError> {
+    let wanted = config
+        .idps
+        .iter()
+        .any(|idp| matches!(idp.protocol, IdpProtocol::Saml(_)));
+    if !wanted {
+        return Ok(None);
+    }
+    let Lasting { store, parts, .. } = lasting;
+    let name = &config.public_url.host;
+    let keys = SpKeys::load(store, &parts.seal, &config.saml_keys, name, now).await?;
+    Ok(Some(Arc::new(keys)))
 }

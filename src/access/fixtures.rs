@@ -64,6 +64,7 @@ pub(crate) fn ann() -> Person {
             idp: IdpId::new("acme"),
             protocol: Protocol::Oidc,
             issuer: "https://login.acme.example".into(),
+            format: String::new(),
             value: "sub-1".into(),
         },
         attributes: Attributes {

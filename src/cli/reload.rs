@@ -9,6 +9,8 @@ use notify::{RecursiveMode, Watcher};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
+use jiff::Timestamp;
+
 use crate::config::{self, Config};
 use crate::usher::Usher;
 
@@ -71,7 +73,7 @@ async fn reload(file: &Path, usher: &ArcSwap<Usher>) {
         );
         return;
     }
-    match former.reloaded(config).await {
+    match former.reloaded(config, Timestamp::now()).await {
         Ok(new) => {
             let generation = new.generation;
             usher.store(Arc::new(new));

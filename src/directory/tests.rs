@@ -14,6 +14,7 @@ fn subject(idp: &str, value: &str) -> Subject {
         idp: IdpId::new(idp),
         protocol: Protocol::Oidc,
         issuer: format!("https://{idp}.example"),
+        format: String::new(),
         value: value.to_owned(),
     }
 }

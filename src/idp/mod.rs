@@ -1,6 +1,8 @@
 //! Identity providers: each speaks one protocol; what comes out of a verified sign-in is the same for all.
 
+mod cached;
 pub mod oidc;
+pub mod saml;
 
 use std::sync::Arc;
 
@@ -8,22 +10,60 @@ use jiff::Timestamp;
 
 use crate::config::{self, IdpProtocol};
 use crate::identity::{Attributes, Subject};
+use crate::keys::saml::SpKeys;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::session::Tokens;
+
+/// What an IdP needs of usher.
+#[derive(Clone, Debug)]
+pub struct Ours {
+    /// For its requests.
+    pub outbound: Outbound,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Keys of the SAML service provider; there where a SAML IdP is configured.
+    pub saml_keys: Option<Arc<SpKeys>>,
+}
 
 /// A closed set of protocols; `oidc` and `saml` never see each other.
 #[derive(Debug)]
 pub enum Idp {
     /// OpenID Connect.
     Oidc(oidc::OidcIdp),
+    /// SAML 2.0.
+    Saml(saml::SamlIdp),
 }
 
 impl Idp {
     /// The IdP of a config entry; reaches out only when it is used.
-    pub fn new(config: Arc<config::Idp>, outbound: Outbound, metrics: Arc<Metrics>) -> Self {
+    ///
+    /// # Errors
+    /// A sentence: what the config names, such as a metadata file, cannot be used.
+    pub fn new(
+        config: Arc<config::Idp>,
+        entity_id: String,
+        ours: Ours,
+        now: Timestamp,
+    ) -> Result<Self, String> {
+        let Ours {
+            outbound,
+            metrics,
+            saml_keys,
+        } = ours;
         match &config.protocol {
-            IdpProtocol::Oidc(_) => Self::Oidc(oidc::OidcIdp::new(config, outbound, metrics)),
+            IdpProtocol::Oidc(oidc) => {
+                let oidc = Arc::clone(oidc);
+                Ok(Self::Oidc(oidc::OidcIdp::new(
+                    config, oidc, outbound, metrics,
+                )))
+            }
+            IdpProtocol::Saml(saml) => {
+                let saml = Arc::clone(saml);
+                let keys = saml_keys.ok_or("the keys of the service provider are missing")?;
+                let sp = saml::Sp { entity_id, keys };
+                saml::SamlIdp::new(config, saml, sp, outbound, now).map(Self::Saml)
+            }
         }
     }
 
@@ -31,6 +71,7 @@ impl Idp {
     pub fn config(&self) -> &Arc<config::Idp> {
         match self {
             Self::Oidc(idp) => idp.config(),
+            Self::Saml(idp) => idp.config(),
         }
     }
 }
@@ -44,6 +85,7 @@ pub struct VerifiedLogin {
     acr: Option<String>,
     idp_session: Option<String>,
     tokens: Tokens,
+    ends_at: Option<Timestamp>,
 }
 
 impl VerifiedLogin {
@@ -76,6 +118,11 @@ impl VerifiedLogin {
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
     }
+
+    /// When its session has to end at the latest, where the IdP says so (SAML `SessionNotOnOrAfter`).
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        self.ends_at
+    }
 }
 
 impl From<oidc::VerifiedIdToken> for VerifiedLogin {
@@ -95,6 +142,33 @@ impl From<oidc::VerifiedIdToken> for VerifiedLogin {
             acr,
             idp_session,
             tokens,
+            ends_at: None,
+        }
+    }
+}
+
+impl From<saml::VerifiedResponse> for VerifiedLogin {
+    fn from(response: saml::VerifiedResponse) -> Self {
+        let saml::Facts {
+            subject,
+            attributes,
+            authenticated_at,
+            acr,
+            idp_session,
+            name_id,
+            session_ends_at,
+            assertion_id: _,
+            valid_until: _,
+        } = response.into_facts();
+        let _ = name_id;
+        Self {
+            subject,
+            attributes,
+            authenticated_at,
+            acr,
+            idp_session,
+            tokens: Tokens::default(),
+            ends_at: session_ends_at,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! seal key where the config gives none.
 
 mod pair;
+pub mod saml;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -183,6 +183,7 @@ impl House {
             idp: IdpId::new("acme"),
             protocol: Protocol::Oidc,
             issuer: "http://127.0.0.1:9".to_owned(),
+            format: String::new(),
             value: "1".to_owned(),
         };
         let attributes = Attributes {

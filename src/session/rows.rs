@@ -117,6 +117,7 @@ pub(super) async fn read(
             _ => return Err(StoreError("a subject has an unknown protocol".to_owned())),
         },
         issuer,
+        format: String::new(),
         value,
     };
     let Some(person) = directory.person(&subject).await? else {

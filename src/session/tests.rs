@@ -33,6 +33,7 @@ fn subject() -> Subject {
         idp: IdpId::new("acme"),
         protocol: Protocol::Oidc,
         issuer: "https://acme.example".to_owned(),
+        format: String::new(),
         value: "1".to_owned(),
     }
 }

@@ -50,7 +50,7 @@ impl SignIn {
             let cause = "several sign-ins finished within a minute without a session coming back";
             return Err(Refusal::new(Reason::SignInLoop, cause));
         }
-        let Idp::Oidc(oidc) = idp;
+        let Idp::Oidc(oidc) = idp else { todo!() };
         let secrets = FlowSecrets::generate().map_err(|error| oidc_refusal(&error))?;
         let redirect_uri = self.redirect_uri(begin.site, &idp.config().id)?;
         let prompt = begin.other_account.then_some("login");
@@ -81,5 +81,6 @@ impl SignIn {
 fn answers_by_post(idp: &Idp) -> bool {
     match &idp.config().protocol {
         IdpProtocol::Oidc(oidc) => oidc.response_mode == ResponseMode::FormPost,
+        IdpProtocol::Saml(_) => true,
     }
 }

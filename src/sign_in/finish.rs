@@ -87,7 +87,7 @@ impl SignIn {
                 )
                 .await;
         };
-        let Idp::Oidc(oidc) = idp;
+        let Idp::Oidc(oidc) = idp else { todo!() };
         let redirect_uri = self.redirect_uri(site, &idp.config().id)?;
         let until = now + SignedDuration::from_secs(2 * VALID_FOR);
         // A refusal by the IdP has no code to spend: a second try with the same state may still follow.
@@ -238,6 +238,7 @@ impl SignIn {
 pub(super) fn renew_at(idp: &config::Idp, now: Timestamp) -> Option<Timestamp> {
     let every = match &idp.protocol {
         IdpProtocol::Oidc(oidc) => oidc.refresh_every?,
+        IdpProtocol::Saml(_) => return None,
     };
     now.checked_add(every).ok()
 }
@@ -246,6 +247,7 @@ pub(super) fn renew_at(idp: &config::Idp, now: Timestamp) -> Option<Timestamp> {
 pub(super) fn check_email(idp: &config::Idp, attributes: &Attributes) -> Result<(), Refusal> {
     let allow_unverified = match &idp.protocol {
         IdpProtocol::Oidc(oidc) => oidc.allow_unverified_email,
+        IdpProtocol::Saml(_) => false,
     };
     if attributes.email_verified == Some(false) && !allow_unverified {
         return Err(Refusal::new(

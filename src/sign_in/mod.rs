@@ -109,6 +109,7 @@ impl SignIn {
             .values()
             .flat_map(|idp| match idp {
                 Idp::Oidc(idp) => idp.origins(),
+                Idp::Saml(_) => todo!(),
             })
             .collect();
         origins.sort_unstable();

@@ -96,7 +96,7 @@ impl SignIn {
         let Some(idp) = self.idps.get(&person.subject.idp) else {
             return Ok(true);
         };
-        let Idp::Oidc(oidc) = idp;
+        let Idp::Oidc(oidc) = idp else { todo!() };
         let tokens = self
             .sessions
             .tokens(&session.key)

@@ -13,7 +13,14 @@ const ROWS: &[&[&str]] = &[
     &["idp"],
     &["session", "directory", "claims", "keys", "store"],
     &[
-        "config", "outbound", "seal", "secret", "metrics", "identity", "refusal",
+        "config",
+        "outbound",
+        "certificate",
+        "seal",
+        "secret",
+        "metrics",
+        "identity",
+        "refusal",
     ],
 ];
 

@@ -30,6 +30,7 @@ pub(super) async fn check(idp: &Idp, outbound: &Outbound, now: Timestamp) -> Lin
     let mut lines = Lines::default();
     let check = format!("IdP {}", idp.id);
     match &idp.protocol {
+        IdpProtocol::Saml(_) => todo!(),
         IdpProtocol::Oidc(oidc) => {
             if let Err(why) = discover(&check, oidc, outbound, now, &mut lines).await {
                 lines.fail(&check, why);

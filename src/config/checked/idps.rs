@@ -124,7 +124,7 @@ fn one(
     let oidc = raw
         .oidc
         .as_ref()
-        .and_then(|oidc| self::oidc(&format!("{path}.oidc"), oidc, context, report));
+        .and_then(|oidc| self::oidc(&format!("{path}.oidc"), raw, oidc, context, report));
     let id = id?;
     Some(Idp {
         label: raw
@@ -138,13 +138,13 @@ fn one(
             .same_users_as
             .as_ref()
             .map(|other| IdpId::new(other.0.as_str())),
-        protocol: IdpProtocol::Oidc(oidc?),
-        attributes: attributes(raw.attributes.as_ref()?)?,
+        protocol: IdpProtocol::Oidc(Arc::new(oidc?)),
     })
 }
 
 fn oidc(
     path: &str,
+    idp: &At<RawIdp>,
     raw: &At<RawOidc>,
     context: &mut Context<'_>,
     report: &mut Report,
@@ -171,6 +171,7 @@ fn oidc(
         },
         refresh_every: raw.refresh_every.as_ref().map(|period| period.0),
         allow_unverified_email: raw.allow_unverified_email.as_ref()?.value,
+        attributes: attributes(idp.attributes.as_ref()?)?,
     })
 }
 

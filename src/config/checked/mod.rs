@@ -63,6 +63,7 @@ pub(super) fn config(
         store: store?,
         sessions,
         seal_keys: seal_keys?,
+        saml_keys: Vec::new(),
         trusted_proxies: trusted_proxies?,
         return_to_origins: return_to_origins?,
         timeouts: timeouts?,

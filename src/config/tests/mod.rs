@@ -66,7 +66,10 @@ fn a_small_config_has_all_defaults() {
     assert_eq!(config.apps[0].headers.user, UserSource::Id);
     assert!(config.apps[0].provisioning.is_none());
     assert_eq!(config.idps[0].label, "acme");
-    assert_eq!(config.idps[0].attributes.username, "preferred_username");
+    let IdpProtocol::Oidc(oidc) = &config.idps[0].protocol else {
+        panic!()
+    };
+    assert_eq!(oidc.attributes.username, "preferred_username");
 }
 
 #[test]
@@ -205,7 +208,9 @@ fn a_secret_file_loses_one_newline_and_no_more() {
         &format!("{{ file: '{}' }}", file.display()),
     );
     let config = good(&text);
-    let IdpProtocol::Oidc(oidc) = &config.idps[0].protocol;
+    let IdpProtocol::Oidc(oidc) = &config.idps[0].protocol else {
+        panic!()
+    };
     let ClientAuth::Basic(secret) = &oidc.client_auth else {
         panic!()
     };
@@ -230,7 +235,9 @@ fn secrets_show_neither_in_debug_nor_in_problems() {
 #[test]
 fn a_number_is_fine_where_text_is_meant() {
     let config = good(&SMALL.replace("client_id: usher", "client_id: 0123"));
-    let IdpProtocol::Oidc(oidc) = &config.idps[0].protocol;
+    let IdpProtocol::Oidc(oidc) = &config.idps[0].protocol else {
+        panic!()
+    };
     assert_eq!(oidc.client_id, "0123");
 }
 

@@ -44,7 +44,7 @@ impl OidcIdp {
         prompt: Option<&str>,
     ) -> Result<Url, OidcError> {
         let metadata = self.metadata_of_live_idp().await?;
-        let oidc = self.oidc();
+        let oidc = &self.oidc;
         let issuer = IssuerUrl::new(oidc.issuer.clone()).map_err(internal)?;
         // Keys are verified with by `id_token`, so this client has none.
         let client = CoreClient::new(

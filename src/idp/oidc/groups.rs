@@ -43,7 +43,7 @@ struct Member {
 impl OidcIdp {
     /// Whether the claims have the groups or point to them.
     pub(super) fn knows_groups(&self, claims: &Claims) -> bool {
-        claims.at(&self.config.attributes.groups).is_some()
+        claims.at(&self.oidc.attributes.groups).is_some()
             || self
                 .has_too_many_groups(&Sources(&[claims]))
                 .unwrap_or(true)
@@ -51,7 +51,7 @@ impl OidcIdp {
 
     /// Whether groups were left out: `_claim_names` names them (OIDC Core 5.6.2), or `hasgroups` stands in their place.
     pub(super) fn has_too_many_groups(&self, sources: &Sources<'_>) -> Result<bool, OidcError> {
-        let path = &self.config.attributes.groups;
+        let path = &self.oidc.attributes.groups;
         for claims in sources.0 {
             match claims.at("_claim_names") {
                 Some(Value::Object(names)) if names.contains_key(path) => return Ok(true),
@@ -73,7 +73,7 @@ impl OidcIdp {
         &self,
         access_token: &Secret,
     ) -> Result<Vec<String>, OidcError> {
-        let base = graph_of(&self.oidc().issuer).ok_or_else(|| {
+        let base = graph_of(&self.oidc.issuer).ok_or_else(|| {
             OidcError::Invalid("the groups are kept elsewhere (_claim_names), and usher can only ask Microsoft Graph".to_owned())
         })?;
         match tokio::time::timeout(WITHIN, self.all_pages(&base, access_token)).await {

@@ -101,8 +101,8 @@ impl OidcIdp {
         let claims = Claims::parse(&raw.payload)
             .map_err(|error| invalid(format!("the claims are no JSON: {error}")))?;
         let rules = Rules {
-            issuer: &self.oidc().issuer,
-            client_id: &self.oidc().client_id,
+            issuer: &self.oidc.issuer,
+            client_id: &self.oidc.client_id,
             algorithm: raw.algorithm,
             now: now.as_second(),
         };

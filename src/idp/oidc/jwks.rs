@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::algorithm::{KeyKind, SignatureAlgorithm};
-use super::cached::{Cached, Entry, FetchError};
 use super::metadata::{Metadata, fresh_for};
 use super::{OidcError, OidcIdp, printable};
+use crate::idp::cached::{Cached, Entry, FetchError};
 use crate::metrics::Metrics;
 
 /// Bytes of a key set.

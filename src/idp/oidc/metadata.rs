@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::algorithm::SignatureAlgorithm;
-use super::cached::{Cached, Entry, FetchError};
 use super::{OidcError, OidcIdp, printable};
+use crate::idp::cached::{Cached, Entry, FetchError};
 
 /// A sign-in that begins needs an IdP that was seen alive so recently: else the browser would be sent to a dead one.
 /// Not zero, so that a flood of anonymous requests is one fetch a second for the IdP.
@@ -115,7 +115,7 @@ impl OidcIdp {
     }
 
     async fn discover(&self) -> Result<(Metadata, Duration), FetchError> {
-        let issuer = &self.oidc().issuer;
+        let issuer = &self.oidc.issuer;
         let url = format!(
             "{}/.well-known/openid-configuration",
             issuer.strip_suffix('/').unwrap_or(issuer)

@@ -2,7 +2,6 @@
 
 mod algorithm;
 mod authorize;
-mod cached;
 mod claims;
 mod client_auth;
 mod groups;
@@ -25,11 +24,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use self::cached::{Cached, FetchError};
 use self::jwks::Jwks;
 use self::metadata::Metadata;
-use crate::config::{self, IdpProtocol, OidcConfig};
+use crate::config::{self, OidcConfig};
 use crate::identity::{Attributes, Subject};
+use crate::idp::cached::{Cached, FetchError};
 use crate::metrics::Metrics;
 use crate::outbound::{Answer, Outbound, OutboundError};
 use crate::secret::Secret;
@@ -39,6 +38,7 @@ use crate::session::Tokens;
 #[derive(Debug)]
 pub struct OidcIdp {
     config: Arc<config::Idp>,
+    oidc: Arc<OidcConfig>,
     outbound: Outbound,
     metrics: Arc<Metrics>,
     metadata: Cached<Metadata>,
@@ -150,9 +150,15 @@ pub struct Renewed {
 
 impl OidcIdp {
     /// Reaches out only when it is used.
-    pub fn new(config: Arc<config::Idp>, outbound: Outbound, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        config: Arc<config::Idp>,
+        oidc: Arc<OidcConfig>,
+        outbound: Outbound,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             config,
+            oidc,
             outbound,
             metrics,
             metadata: Cached::default(),
@@ -213,11 +219,6 @@ impl OidcIdp {
     /// Origins that forms may lead to (CSP `form-action`): of the authorization endpoint where known, and of the issuer.
     pub fn origins(&self) -> Vec<String> {
         self.form_origins()
-    }
-
-    fn oidc(&self) -> &OidcConfig {
-        let IdpProtocol::Oidc(oidc) = &self.config.protocol;
-        oidc
     }
 
     /// A public document of the IdP: 200 or nothing.

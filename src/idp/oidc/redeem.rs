@@ -65,7 +65,7 @@ impl OidcIdp {
         authorize::check_state(response, secrets)?;
         let entry = self.metadata().await?;
         let metadata = &entry.value;
-        let code = authorize::code(response, &self.oidc().issuer, metadata.always_sends_iss)?;
+        let code = authorize::code(response, &self.oidc.issuer, metadata.always_sends_iss)?;
         let params = [
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -115,7 +115,8 @@ impl OidcIdp {
                 subject: Subject {
                     idp: self.config.id.clone(),
                     protocol: Protocol::Oidc,
-                    issuer: self.oidc().issuer.clone(),
+                    issuer: self.oidc.issuer.clone(),
+                    format: String::new(),
                     value: verified.sub,
                 },
                 attributes,
@@ -138,7 +139,7 @@ impl OidcIdp {
         params: &[(&str, &str)],
         now: Timestamp,
     ) -> Result<TokenResponse, TokenError> {
-        let oidc = self.oidc();
+        let oidc = &self.oidc;
         let proof = client_auth::prove(&oidc.client_auth, &oidc.client_id, &oidc.issuer, now)
             .map_err(TokenError::Failed)?;
         let body = form_urlencoded::Serializer::new(String::new())

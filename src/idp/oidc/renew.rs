@@ -24,11 +24,10 @@ impl OidcIdp {
         subject: &Subject,
         now: Timestamp,
     ) -> Result<Renewed, OidcError> {
-        if subject.issuer != self.oidc().issuer || subject.idp != self.config.id {
+        if subject.issuer != self.oidc.issuer || subject.idp != self.config.id {
             return Err(OidcError::Invalid(format!(
                 "the session is of issuer {:?}, the config says {:?}",
-                subject.issuer,
-                self.oidc().issuer
+                subject.issuer, self.oidc.issuer
             )));
         }
         let entry = self.metadata().await?;
@@ -138,7 +137,7 @@ impl OidcIdp {
             sources.extend(userinfo.as_ref());
             return self.attributes(&sources, access_token).await.map(Some);
         }
-        let may_ask = match self.oidc().userinfo {
+        let may_ask = match self.oidc.userinfo {
             Userinfo::Never => false,
             Userinfo::WhenNeeded | Userinfo::Always => metadata.userinfo_endpoint.is_some(),
         };

@@ -32,7 +32,7 @@ impl OidcIdp {
             query.append_pair("id_token_hint", hint);
         }
         query
-            .append_pair("client_id", &self.oidc().client_id)
+            .append_pair("client_id", &self.oidc.client_id)
             .append_pair(
                 "post_logout_redirect_uri",
                 post_logout_redirect_uri.as_str(),
@@ -46,7 +46,7 @@ impl OidcIdp {
         let metadata = self.metadata.last_good();
         let known = metadata.as_ref().map(|entry| &entry.value);
         let urls = [
-            Url::parse(&self.oidc().issuer).ok(),
+            Url::parse(&self.oidc.issuer).ok(),
             known.map(|metadata| metadata.authorization_endpoint.clone()),
             known.and_then(|metadata| metadata.end_session_endpoint.clone()),
         ];

@@ -27,7 +27,7 @@ impl OidcIdp {
         verified: &Verified,
         access_token: &Secret,
     ) -> Result<Option<Claims>, OidcError> {
-        match self.oidc().userinfo {
+        match self.oidc.userinfo {
             Userinfo::Never => return Ok(None),
             Userinfo::Always => {}
             Userinfo::WhenNeeded => {
@@ -44,7 +44,7 @@ impl OidcIdp {
 
     /// Given and family name are wanted only where there is no full name.
     fn lacks_attributes(&self, claims: &Claims) -> bool {
-        let paths = &self.config.attributes;
+        let paths = &self.oidc.attributes;
         let has = |path: &str| claims.at(path).is_some();
         !(has(&paths.email)
             && has(&paths.name)
@@ -105,8 +105,8 @@ impl OidcIdp {
         access_token: &Secret,
     ) -> Result<Attributes, OidcError> {
         let sources = Sources(sources);
-        let accept_as_text = self.oidc().allow_unverified_email;
-        let mut attributes = sources.attributes(&self.config.attributes, accept_as_text)?;
+        let accept_as_text = self.oidc.allow_unverified_email;
+        let mut attributes = sources.attributes(&self.oidc.attributes, accept_as_text)?;
         if self.has_too_many_groups(&sources)? {
             attributes.groups = self.look_up_groups(access_token).await?;
         }

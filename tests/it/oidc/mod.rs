@@ -47,6 +47,7 @@ fn settings(issuer: &str) -> OidcConfig {
         userinfo: Userinfo::WhenNeeded,
         refresh_every: None,
         allow_unverified_email: false,
+        attributes: paths(),
     }
 }
 
@@ -90,17 +91,19 @@ async fn rp_with(change: impl FnOnce(&mut OidcConfig, &mut AttributePaths)) -> R
 fn client_of(issuer: &str, change: impl FnOnce(&mut OidcConfig, &mut AttributePaths)) -> OidcIdp {
     let (mut oidc, mut attributes) = (settings(issuer), paths());
     change(&mut oidc, &mut attributes);
+    oidc.attributes = attributes;
+    let oidc = Arc::new(oidc);
     let config = Idp {
         id: IdpId::new("acme"),
         label: "Acme".to_owned(),
         enabled: true,
         email_domains: Vec::new(),
         same_users_as: None,
-        protocol: IdpProtocol::Oidc(oidc),
-        attributes,
+        protocol: IdpProtocol::Oidc(Arc::clone(&oidc)),
     };
     let outbound = Outbound::new(&[]).unwrap();
-    OidcIdp::new(Arc::new(config), outbound, Arc::new(Metrics::default()))
+    let metrics = Arc::new(Metrics::default());
+    OidcIdp::new(Arc::new(config), oidc, outbound, metrics)
 }
 
 fn callback() -> Url {

@@ -12,7 +12,7 @@ const FAILURE_COUNTS_FOR: Duration = Duration::from_secs(2);
 
 /// Why a document could not be fetched.
 #[derive(Clone, Debug)]
-pub(super) enum FetchError {
+pub(in crate::idp) enum FetchError {
     /// No answer at all: no connection, or too slow.
     NoContact(String),
     /// An answer that is of no use.
@@ -32,33 +32,33 @@ impl fmt::Display for FetchError {
 
 /// A fetched document.
 #[derive(Debug)]
-pub(super) struct Entry<T> {
+pub(in crate::idp) struct Entry<T> {
     /// The document.
-    pub(super) value: T,
+    pub(in crate::idp) value: T,
     fetched: Instant,
     fresh_for: Duration,
 }
 
 impl<T> Entry<T> {
     /// Time since it was fetched.
-    pub(super) fn age(&self) -> Duration {
+    pub(in crate::idp) fn age(&self) -> Duration {
         self.fetched.elapsed()
     }
 
     /// Whether it need not be fetched again yet.
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(in crate::idp) fn is_fresh(&self) -> bool {
         self.age() < self.fresh_for
     }
 
     /// Whether it was fetched after `other`.
-    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+    pub(in crate::idp) fn is_newer_than(&self, other: &Self) -> bool {
         self.fetched > other.fetched
     }
 }
 
 /// The last good document, and the last failure.
 #[derive(Debug)]
-pub(super) struct Cached<T> {
+pub(in crate::idp) struct Cached<T> {
     last_good: ArcSwapOption<Entry<T>>,
     last_failure: Mutex<Option<(Instant, FetchError)>>,
 }
@@ -74,13 +74,13 @@ impl<T> Default for Cached<T> {
 
 impl<T> Cached<T> {
     /// The last document that was fetched, however old.
-    pub(super) fn last_good(&self) -> Option<Arc<Entry<T>>> {
+    pub(in crate::idp) fn last_good(&self) -> Option<Arc<Entry<T>>> {
         self.last_good.load_full()
     }
 
     /// The document, if it is good enough; else what `fetch` brings (with the time that it stays fresh for).
     /// Callers who come meanwhile wait for that one fetch.
-    pub(super) async fn get(
+    pub(in crate::idp) async fn get(
         &self,
         is_good_enough: impl Fn(&Entry<T>) -> bool,
         fetch: impl Future<Output = Result<(T, Duration), FetchError>>,
