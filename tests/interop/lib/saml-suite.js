@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { forms, request } from './http.js';
-import { decode, readMetadata, textOf } from './saml.js';
+import { decode, readMetadata, readRedirect, textOf } from './saml.js';
 
 export const ROLES = { engineering: 'editor', admins: 'admin' };
 
@@ -62,6 +62,42 @@ export async function serviceOf(usher, idp) {
     slo: `${usher.origin}/_usher/saml/${idp}/slo`,
     ...readMetadata(answer.text),
   };
+}
+
+/** The metadata document without a certificate for encryption, for peers that encrypt wherever there is one. */
+export function withoutEncryption(metadata) {
+  return metadata.replace(/<((?:[\w-]+:)?KeyDescriptor)\b([^>]*)>[\s\S]*?<\/\1>/g, (whole, name, attributes) => {
+    if (/use="encryption"/.test(attributes)) return '';
+    return /use=/.test(attributes) ? whole : whole.replace(`<${name}`, `<${name} use="signing"`);
+  });
+}
+
+/**
+ * Opens a page of usher that sends the browser to an IdP that has no server, by either binding. Gives the message with what the
+ * IdP would receive: `url` of a redirect, or `action` and `fields` of a form.
+ */
+export async function sent(person, url, idp) {
+  const page = await person.open(url, { from: 'same-origin', stopAt: (next) => next.startsWith(idp) });
+  if (page.next) return { binding: 'redirect', url: page.next, ...readRedirect(page.next) };
+  const form = messageForm(page);
+  assert.ok(form?.action.startsWith(idp), `a message to ${idp}, not ${page.status} ${page.url}\n${plain(page)}`);
+  return posted(form);
+}
+
+function posted({ action, fields }) {
+  const name = 'SAMLRequest' in fields ? 'SAMLRequest' : 'SAMLResponse';
+  return { binding: 'post', name, action, fields, relayState: fields.RelayState, xml: decode(fields[name]) };
+}
+
+/** Brings a logout message of such an IdP to usher by the browser and gives what usher sends back: as `sent`, or its page. */
+export async function deliver(person, { url, action, fields }, idp) {
+  const stopAt = (next) => next.startsWith(idp);
+  const page = url
+    ? await person.open(url, { from: 'cross-site', stopAt })
+    : await person.open(action, { method: 'POST', form: fields, from: 'cross-site', stopAt });
+  if (page.next) return { binding: 'redirect', url: page.next, ...readRedirect(page.next) };
+  const form = messageForm(page);
+  return form ? posted(form) : { page };
 }
 
 /** The form of a page that carries a SAML message to another site by itself. */

@@ -15,7 +15,7 @@ from saml2.config import IdPConfig
 from saml2.metadata import entity_descriptor
 from saml2.s_utils import success_status_factory
 from saml2.saml import NAME_FORMAT_URI, Issuer, NameID
-from saml2.samlp import LogoutRequest
+from saml2.samlp import STATUS_PARTIAL_LOGOUT, LogoutRequest, StatusCode
 from saml2.server import Server
 from saml2.sigver import pre_encryption_part
 from saml2.xml.schema import validate
@@ -56,19 +56,20 @@ class Peer:
         }
         return {"metadata": str(entity_descriptor(IdPConfig().load(dict(self.settings))))}
 
-    def trust(self, metadata_file, entity_id):
-        """Loads an SP's metadata document, validated by the schema; gives what pysaml2 reads from it."""
-        with open(metadata_file, encoding="utf-8") as file:
-            validate(file.read())
-        self.server = Server(config=IdPConfig().load({**self.settings, "metadata": {"local": [metadata_file]}}))
+    def trust(self, metadata_files):
+        """Loads SPs' metadata documents, each validated by the schema; gives what pysaml2 reads from them, by entity ID."""
+        for name in metadata_files:
+            with open(name, encoding="utf-8") as file:
+                validate(file.read())
+        self.server = Server(config=IdPConfig().load({**self.settings, "metadata": {"local": metadata_files}}))
+        return {entity_id: self._about(entity_id) for entity_id in self.server.metadata.service_providers()}
+
+    def _about(self, entity_id):
         store = self.server.metadata
+        logout = [store.single_logout_service(entity_id, binding, "spsso") for binding in BINDINGS.values()]
         return {
             "acs": [one["location"] for one in store.assertion_consumer_service(entity_id, BINDING_HTTP_POST)],
-            "slo": [
-                one["location"]
-                for binding in BINDINGS.values()
-                for one in store.single_logout_service(entity_id, binding, "spsso")
-            ],
+            "slo": [one["location"] for endpoints in logout for one in endpoints],
             "signing": len(store.certs(entity_id, "spsso", "signing")),
             "encryption": len(store.certs(entity_id, "spsso", "encryption")),
             "authn_requests_signed": store[entity_id]["spsso_descriptor"][0].get("authn_requests_signed"),
@@ -184,13 +185,16 @@ class Peer:
         )
         return {"id": request_id, **self._send(binding, request, destination, relay_state, response=False)}
 
-    def make_logout_response(self, sp, in_response_to, binding, relay_state):
+    def make_logout_response(self, sp, in_response_to, binding, relay_state, partial_logout=False):
         """Makes the signed LogoutResponse to a LogoutRequest of usher."""
+        status = success_status_factory()
+        if partial_logout:
+            status.status_code.status_code = StatusCode(value=STATUS_PARTIAL_LOGOUT)
         request = LogoutRequest(id=in_response_to, issuer=Issuer(text=sp))
         response = self.server.create_logout_response(
             request,
             bindings=[BINDINGS[binding]],
-            status=success_status_factory(),
+            status=status,
             sign=binding == "post",
             sign_alg=SIG_RSA_SHA256,
             digest_alg=DIGEST_SHA256,
