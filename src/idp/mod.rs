@@ -62,7 +62,7 @@ impl Idp {
                 let saml = Arc::clone(saml);
                 let keys = saml_keys.ok_or("the keys of the service provider are missing")?;
                 let sp = saml::Sp { entity_id, keys };
-                saml::SamlIdp::new(config, saml, sp, outbound, now).map(Self::Saml)
+                saml::SamlIdp::new(config, saml, sp, outbound, metrics, now).map(Self::Saml)
             }
         }
     }

@@ -20,8 +20,6 @@ pub struct AuthnRequest<'a> {
     pub now: Timestamp,
     /// `ForceAuthn` in any case: the person asked for another account.
     pub force_authn: bool,
-    /// For `Subject`/`NameID`: the address that was typed, where the IdP takes hints. Unused where absent.
-    pub login_hint: Option<&'a str>,
     /// Name-ID policy, context, `ForceAuthn`, `IsPassive`.
     pub config: &'a SamlConfig,
 }

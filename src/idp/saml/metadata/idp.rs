@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use crate::certificate::Certificate;
+use crate::config::SamlBinding;
 
 /// How a message reaches an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,36 @@ pub struct IdpMetadata {
     pub valid_until: Option<Timestamp>,
     /// The shortest `cacheDuration` on the way to the entity.
     pub cache_for: Option<Duration>,
+    /// What stands in the document and is not used, with the reason: for the log and `usher check`.
+    pub skipped: Vec<String>,
+}
+
+impl IdpMetadata {
+    /// The SSO endpoint with that binding, else one with the other.
+    pub fn sso(&self, wanted: Binding) -> Option<&Endpoint> {
+        endpoint(&self.sso, wanted)
+    }
+
+    /// The SLO endpoint with that binding, else one with the other; none: the IdP has no single logout.
+    pub fn slo(&self, wanted: Binding) -> Option<&Endpoint> {
+        endpoint(&self.slo, wanted)
+    }
+}
+
+fn endpoint(endpoints: &[Endpoint], wanted: Binding) -> Option<&Endpoint> {
+    endpoints
+        .iter()
+        .find(|endpoint| endpoint.binding == wanted)
+        .or(endpoints.first())
+}
+
+impl From<SamlBinding> for Binding {
+    fn from(binding: SamlBinding) -> Self {
+        match binding {
+            SamlBinding::Redirect => Self::Redirect,
+            SamlBinding::Post => Self::Post,
+        }
+    }
 }
 
 /// What a metadata document must be.

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 
 use super::IdpMetadata;
 use crate::config::SamlConfig;
+use crate::identity::IdpId;
 use crate::idp::saml::SamlError;
+use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 
 /// The metadata of one IdP. A failed refresh keeps the last good one until its `validUntil`.
@@ -18,7 +20,13 @@ impl Source {
     ///
     /// # Errors
     /// A sentence: why the file or what is given cannot be used.
-    pub fn new(_config: &SamlConfig, _outbound: Outbound, _now: Timestamp) -> Result<Self, String> {
+    pub fn new(
+        _idp: &IdpId,
+        _config: &SamlConfig,
+        _outbound: Outbound,
+        _metrics: Arc<Metrics>,
+        _now: Timestamp,
+    ) -> Result<Self, String> {
         todo!()
     }
 
@@ -27,6 +35,17 @@ impl Source {
     /// # Errors
     /// [`SamlError::Unavailable`] if there is none, and none can be fetched.
     pub async fn current(&self, _now: Timestamp) -> Result<Arc<IdpMetadata>, SamlError> {
+        todo!()
+    }
+
+    /// What counts now, after a signature that none of the known keys verifies: fetched again, unless that was just done.
+    /// `None`: there is nothing newer, and the signature does not count.
+    pub async fn refresh_for_unknown_key(&self, _now: Timestamp) -> Option<Arc<IdpMetadata>> {
+        todo!()
+    }
+
+    /// To be called now and then: fetches what is due, without waiting for it, and warns of certificates that end soon.
+    pub fn tend(&self, _now: Timestamp) {
         todo!()
     }
 
