@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::secrets::{Context, Found};
 use super::urls;
-use crate::certificate::Certificate;
+use crate::certificate::{self, Certificate};
 use crate::config::raw::{
     At, CertificateSource, List, RawIdp, RawKeys, RawNameIdFormat, RawSaml, RawSamlBinding,
     RawSamlKey, RawSamlPreset, Report, Text,
@@ -325,5 +325,13 @@ fn key_pair(
     let (Some(certificate), Found::Value(key)) = (certificate?, key?) else {
         return Some(None);
     };
+    if let Err(error) = certificate::key_pair(&certificate, &key) {
+        report.add(
+            raw.place,
+            format!("`{path}` cannot be used: {error}"),
+            "give the certificate and its own key: `openssl req -x509 -newkey rsa:3072 -nodes -days 3650 -subj /CN=usher -keyout sp.key -out sp.crt`",
+        );
+        return None;
+    }
     Some(Some(SamlKeyPair { certificate, key }))
 }

@@ -176,7 +176,7 @@ fn refuses_an_idp_that_cannot_be_verified() {
         (CERTIFICATE, "{ file: /nowhere.crt }", "cannot be read"),
         (
             CERTIFICATE,
-            "{ from: x }",
+            &format!("{{ from: x }}, {CERTIFICATE}"),
             "is not where a certificate can come from",
         ),
         ("https://idp", "http://idp", "must be https"),
