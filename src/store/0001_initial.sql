@@ -14,6 +14,15 @@ CREATE TABLE signing_keys (
     signs_from BIGINT NOT NULL
 );
 
+-- The one that signs; all of them decrypt and are published.
+CREATE TABLE saml_keys (
+    number      BIGINT NOT NULL PRIMARY KEY,
+    certificate TEXT   NOT NULL UNIQUE,
+    sealed      TEXT   NOT NULL,
+    signs       BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX saml_keys_by_signer ON saml_keys (signs) WHERE signs = 1;
+
 CREATE TABLE claims (
     kind       TEXT   NOT NULL,
     id         TEXT   NOT NULL,
