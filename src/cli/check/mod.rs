@@ -153,7 +153,9 @@ fn to_register(config: &Config, lines: &mut Lines) {
         for site in &config.sites {
             let base = format!("{}{}", site.public_url.origin, config.prefix);
             match idp.protocol {
-                IdpProtocol::Saml(_) => todo!(),
+                IdpProtocol::Saml(_) => {
+                    lines.note(&check, format!("ACS URL {base}/saml/{}/acs", idp.id));
+                }
                 IdpProtocol::Oidc(_) => {
                     let id = &idp.id;
                     lines.note(&check, format!("redirect URI {base}/oidc/{id}/callback"));
