@@ -1,6 +1,5 @@
 //! `usher check`: the config, and everything that it names, looked at before anybody signs in.
 
-mod certificate;
 mod idp;
 mod local;
 mod oidc;
