@@ -7,7 +7,7 @@ import { Person } from './lib/http.js';
 import { samael } from './lib/samael.js';
 import { FORMAT, pem } from './lib/saml.js';
 import {
-  arrived, assertAnn, assertCreated, deliver, isSignedIn, plain, post, promises, refused, samlConfig, sent, serviceOf,
+  arrived, assertAnn, assertCreated, deliver, isSignedIn, plain, post, promises, refusedAt, samlConfig, sent, serviceOf,
 } from './lib/saml-suite.js';
 import { Usher, webhookSecret } from './lib/usher.js';
 
@@ -41,8 +41,6 @@ describe('usher and samael', { timeout: 900_000 }, () => {
   });
 
   const trust = (id) => peer.ask('trust', { metadata: services[id].metadata });
-  const acs = (id) => `${usher.origin}/_usher/saml/${id}/acs`;
-  const slo = (id) => `${usher.origin}/_usher/saml/${id}/slo`;
   const attributes = (id) => ({
     email: [`ann@${id}.example`], givenName: ['Ann'], surname: ['Archer'], username: [`ann-${id}`], groups: ['engineering', 'admins'],
   });
@@ -57,10 +55,10 @@ describe('usher and samael', { timeout: 900_000 }, () => {
     const asked = await sent(person, `${usher.origin}/_usher/sign-in/${id}?return_to=/pages/1`, IDP);
     const request = await reads('authn_request', asked);
     const { response } = await peer.ask('respond', {
-      request_id: request.id, acs: acs(id), sp: request.issuer, issuer: ISSUER, name_id: `${id}-ann`, format: FORMAT.persistent,
+      request_id: request.id, acs: services[id].acs, sp: request.issuer, issuer: ISSUER, name_id: `${id}-ann`, format: FORMAT.persistent,
       session_index: `index-${request.id}`, attributes: attributes(id), ...how,
     });
-    const page = await post(person, acs(id), { SAMLResponse: response, RelayState: asked.relayState });
+    const page = await post(person, services[id].acs, { SAMLResponse: response, RelayState: asked.relayState });
     return { person, page, request, asked };
   }
 
@@ -68,7 +66,7 @@ describe('usher and samael', { timeout: 900_000 }, () => {
     for (const id of IDS) {
       const { formats, ...read } = await trust(id);
       assert.deepEqual(read, {
-        entity_id: services[id].entityId, acs: acs(id), slo: [slo(id), slo(id)], signing: 1, encryption: 1, authn_requests_signed: true, signed: true,
+        entity_id: services[id].entityId, acs: services[id].acs, slo: [services[id].slo, services[id].slo], signing: 1, encryption: 1, authn_requests_signed: true, signed: true,
       });
     }
   });
@@ -79,7 +77,7 @@ describe('usher and samael', { timeout: 900_000 }, () => {
       assert.equal(asked.binding, IDPS[id].binding ?? 'redirect');
       assert.equal(request.issuer, services[id].entityId);
       assert.equal(request.destination, `${IDP}/sso`);
-      assert.equal(request.acs, acs(id));
+      assert.equal(request.acs, services[id].acs);
       assert.equal(request.binding, 'urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST');
       assert.equal(request.format, FORMAT.persistent);
       const headers = arrived(usher, page, '/pages/1');
@@ -99,16 +97,16 @@ describe('usher and samael', { timeout: 900_000 }, () => {
       const request = await reads('logout_request', asked);
       assert.deepEqual({ ...request, id: undefined }, { id: undefined, issuer: services[id].entityId, destination: `${IDP}/slo`, name_id: `${id}-ann` });
       assert.equal(await isSignedIn(usher, person), false);
-      const { message } = await peer.ask('make_logout_response', { id: newId(), in_response_to: request.id, destination: slo(id), issuer: ISSUER });
-      const { page } = await deliver(person, { action: slo(id), fields: { SAMLResponse: message, RelayState: asked.relayState } }, IDP);
+      const { message } = await peer.ask('make_logout_response', { id: newId(), in_response_to: request.id, destination: services[id].slo, issuer: ISSUER });
+      const { page } = await deliver(person, { action: services[id].slo, fields: { SAMLResponse: message, RelayState: asked.relayState } }, IDP);
       assert.ok(page && page.status < 400, `${page?.status} ${page && plain(page)}`);
     });
 
     test(`${id}: a LogoutRequest of samael ends the session, and it verifies our answer`, async () => {
       const { person, request } = await round(id);
-      const asked = { id: newId(), destination: slo(id), issuer: ISSUER, name_id: `${id}-ann`, format: FORMAT.persistent, session_index: `index-${request.id}` };
+      const asked = { id: newId(), destination: services[id].slo, issuer: ISSUER, name_id: `${id}-ann`, format: FORMAT.persistent, session_index: `index-${request.id}` };
       const { message } = await peer.ask('make_logout_request', asked);
-      const answer = await deliver(new Person(), { action: slo(id), fields: { SAMLRequest: message, RelayState: 'r' } }, IDP);
+      const answer = await deliver(new Person(), { action: services[id].slo, fields: { SAMLRequest: message, RelayState: 'r' } }, IDP);
       assert.ok(answer.xml, `an answer, not ${answer.page?.status} ${answer.page && plain(answer.page)}`);
       assert.deepEqual(await reads('logout_response', answer), {
         in_response_to: asked.id, issuer: services[id].entityId, destination: `${IDP}/slo`, status: 'urn:oasis:names:tc:SAML:2.0:status:Success',
@@ -117,13 +115,13 @@ describe('usher and samael', { timeout: 900_000 }, () => {
     });
   }
 
-  for (const [what, how] of [
-    ['as samael builds it: no times, and a NameID format that does not exist', { bare: true }],
-    ['with the SHA-1 digest of its template', { digest: 'sha1' }],
+  for (const [what, check, how] of [
+    ['as samael builds it: no times, and a NameID format that does not exist', 'time', { bare: true }],
+    ['with the SHA-1 digest of its template', 'signature', { digest: 'sha1' }],
   ]) {
     test(`refused: a response ${what}`, async () => {
       const { person, page } = await round('sml-redirect', how);
-      refused(usher, page, 403);
+      await refusedAt(usher, page, check);
       assert.equal(await isSignedIn(usher, person), false);
     });
   }

@@ -6,7 +6,7 @@ import { Person } from './lib/http.js';
 import { SamlIdp, RSA_SHA1 } from './lib/samlidp.js';
 import { FORMAT } from './lib/saml.js';
 import {
-  arrive, arrived, assertServiceMetadata, firstSignIn, isSignedIn, messageOf, promises, refused, relay, samlConfig, serviceOf, signIn,
+  arrive, arrived, assertServiceMetadata, firstSignIn, isSignedIn, messageOf, promises, refusedAt, relay, samlConfig, serviceOf, signIn,
   withoutEncryption,
 } from './lib/saml-suite.js';
 import { Usher, webhookSecret } from './lib/usher.js';
@@ -63,14 +63,14 @@ describe('usher and samlidp', { timeout: 600_000 }, () => {
   test('refused: SHA-1, which this library signs with unless told otherwise', async () => {
     await peer.settings({ signature_method: RSA_SHA1 });
     const person = new Person();
-    refused(usher, await signIn(peer, usher, person, { ...ann('sidp-plain'), path: '/' }), 403);
+    await refusedAt(usher, await signIn(peer, usher, person, { ...ann('sidp-plain'), path: '/' }), 'signature');
     assert.equal(await isSignedIn(usher, person), false);
   });
 
   test('refused: a NameID that only claims to be transient, with no attribute as the subject', async () => {
     await peer.settings({ name_id_format: '' });
     const person = new Person();
-    refused(usher, await signIn(peer, usher, person, { ...ann('sidp-plain'), path: '/' }), 403);
+    await refusedAt(usher, await signIn(peer, usher, person, { ...ann('sidp-plain'), path: '/' }), 'name_id');
     assert.equal(await isSignedIn(usher, person), false);
   });
 

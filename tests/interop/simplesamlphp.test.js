@@ -42,7 +42,7 @@ describe('usher and SimpleSAMLphp', { timeout: 600_000 }, () => {
     await Promise.all([app.start(), peer.start()]);
     usher = await new Usher(samlConfig(app, IDS.map(idp)), { name: 'simplesamlphp' }).start();
     // A second app at the same IdP: its SP's entity ID differs by the port. Cookies of one host are shared by all ports.
-    other = await new Usher(samlConfig(app, [idp('ssp-both')], { sessions: { cookie_name: 'other' } }), { name: 'simplesamlphp-other' }).start();
+    other = await new Usher(samlConfig(app, [idp('ssp-both')], { sessions: { cookie_name: '__Host-other' } }), { name: 'simplesamlphp-other' }).start();
     services = Object.fromEntries(await Promise.all(IDS.map(async (id) => [id, await serviceOf(usher, id)])));
     for (const id of IDS) await peer.register(services[id], IDPS[id].sp);
     await peer.register(await serviceOf(other, 'ssp-both'));

@@ -100,11 +100,14 @@ export class KeycloakSaml extends Keycloak {
   /** Changes attributes of a client, runs `during`, and puts them back. */
   async changed(clientId, attributes, during) {
     const client = await this.clientOf(clientId);
-    await this.admin('PUT', `/clients/${client.id}`, { ...client, attributes: { ...client.attributes, ...attributes } });
+    const put = (values) => this.admin('PUT', `/clients/${client.id}`, { ...client, attributes: { ...client.attributes, ...values } });
+    // Keycloak keeps an attribute that is left out; an empty one it removes.
+    const before = Object.fromEntries(Object.keys(attributes).map((name) => [name, client.attributes[name] ?? '']));
+    await put(attributes);
     try {
       return await during();
     } finally {
-      await this.admin('PUT', `/clients/${client.id}`, client);
+      await put(before);
     }
   }
 

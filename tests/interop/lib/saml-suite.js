@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { forms, request } from './http.js';
+import { until } from './processes.js';
 import { decode, readMetadata, readRedirect, textOf } from './saml.js';
 
 export const ROLES = { engineering: 'editor', admins: 'admin' };
@@ -58,9 +59,9 @@ export async function serviceOf(usher, idp) {
     entityId,
     metadata: answer.text,
     contentType: answer.headers['content-type'],
+    ...readMetadata(answer.text),
     acs: `${usher.origin}/_usher/saml/${idp}/acs`,
     slo: `${usher.origin}/_usher/saml/${idp}/slo`,
-    ...readMetadata(answer.text),
   };
 }
 
@@ -100,9 +101,9 @@ export async function deliver(person, { url, action, fields }, idp) {
   return form ? posted(form) : { page };
 }
 
-/** The form of a page that carries a SAML message to another site by itself. */
+/** The form of a page that carries a SAML message to another site by itself. An IdP's login form may hold the request too. */
 export function messageForm(page) {
-  return forms(page).find(({ fields }) => 'SAMLRequest' in fields || 'SAMLResponse' in fields);
+  return forms(page).find(({ fields }) => !('password' in fields) && ('SAMLRequest' in fields || 'SAMLResponse' in fields));
 }
 
 /** Presses the button of every page that only carries a SAML message, and follows a same-site hop. */
@@ -161,6 +162,16 @@ export function refused(usher, page, status) {
   assert.match(page.headers['content-type'], /text\/html/);
   assert.match(page.headers['cache-control'], /no-store/);
   return plain(page);
+}
+
+/** Asserts a refused sign-in: its page is for people, and the log names the check that failed. */
+export async function refusedAt(usher, page, check) {
+  const words = refused(usher, page, 403);
+  const id = /Request id ([0-9a-f]{32})/.exec(words)?.[1];
+  assert.ok(id, words);
+  const line = await until('the refusal in the log', () => usher.child.output.split('\n').find((one) => one.includes('"event":"refused"') && one.includes(id)), { within: 2000 });
+  assert.equal(JSON.parse(line).check, check, line);
+  return words;
 }
 
 /** A page's words. */
@@ -226,9 +237,10 @@ export function assertCreated(app, headers, { idp, email, issuer, subject }) {
 /** What usher's metadata document must say whatever the IdP: where to post, how to sign out, which certificates. */
 export function assertServiceMetadata(service) {
   assert.match(service.contentType, /application\/samlmetadata\+xml|application\/xml|text\/xml/);
-  assert.equal(service.entityId, readMetadata(service.metadata).entityId);
-  const { acs, slo, signing, encryption } = readMetadata(service.metadata);
-  assert.deepEqual(acs.map(({ location }) => location), [service.entityId.replace(/metadata$/, 'acs')]);
+  const { entityId, acs, slo, signing, encryption } = readMetadata(service.metadata);
+  assert.equal(entityId, service.entityId);
+  assert.deepEqual(acs.map(({ location }) => location), [service.acs]);
+  assert.ok(slo.every(({ location }) => location === service.slo), JSON.stringify(slo));
   assert.ok(acs.every(({ binding, index }) => binding.endsWith('HTTP-POST') && index !== undefined), JSON.stringify(acs));
   assert.deepEqual(slo.map(({ binding }) => binding.replace(/.*:/, '')).sort(), ['HTTP-POST', 'HTTP-Redirect']);
   assert.ok(signing.length > 0 && encryption.length > 0, 'a certificate for each use');
