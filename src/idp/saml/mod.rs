@@ -29,6 +29,7 @@ pub use check::{Check, Refused};
 use crate::config::{self, SamlConfig};
 use crate::identity::{Attributes, Subject};
 use crate::keys::saml::SpKeys;
+use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 
 /// Messages that are verified at once, beyond those that wait: each takes one core for some milliseconds at most.
@@ -137,9 +138,10 @@ impl SamlIdp {
         saml: Arc<SamlConfig>,
         sp: Sp,
         outbound: Outbound,
+        metrics: Arc<Metrics>,
         now: Timestamp,
     ) -> Result<Self, String> {
-        let metadata = metadata::Source::new(&saml, outbound, now)?;
+        let metadata = metadata::Source::new(&config.id, &saml, outbound, metrics, now)?;
         Ok(Self {
             config,
             saml,

@@ -5,6 +5,10 @@ pub mod redirect;
 
 use url::Url;
 
+/// Bytes of a `RelayState` that comes with a message. The standard allows 80 (Bindings 3.4.3), but IdPs send URLs and longer
+/// keys of their own with logout requests, which have to be sent back as they are; the answer must still fit into a URL.
+pub const RELAY_STATE: usize = 1024;
+
 /// Which of the two messages of a protocol: its parameter name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -22,6 +26,16 @@ impl Message {
             Self::Response => "SAMLResponse",
         }
     }
+}
+
+/// `to` with the address that somebody typed as `login_hint`, for the IdP to fill in its form (it is no part of the message, so
+/// `Destination` stays `to`). Entra ID and Google take it like this, others pass over it; `Subject` in the request is what
+/// SAML has for it (Core 3.4.1), but Entra ID answers that with an error.
+#[must_use]
+pub fn with_login_hint(to: &Url, hint: &str) -> Url {
+    let mut to = to.clone();
+    to.query_pairs_mut().append_pair("login_hint", hint);
+    to
 }
 
 /// A message on its way out through the browser.
