@@ -72,6 +72,13 @@ impl SealRing {
         Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
 
+    /// Whether the newest key sealed it. What an older one sealed cannot be opened any more once that leaves the ring.
+    pub fn is_newest(&self, sealed: &str) -> bool {
+        let id = URL_SAFE_NO_PAD.decode(sealed).ok();
+        let id = id.as_deref().and_then(|bytes| bytes.get(..KEY_ID_LEN));
+        id.is_some_and(|id| self.keys.first().is_some_and(|key| key.id == id))
+    }
+
     /// Opens what [`SealRing::seal`] made for the same purpose with any key of the ring.
     pub fn open(&self, purpose: &str, sealed: &str) -> Result<Vec<u8>, SealError> {
         let sealed = URL_SAFE_NO_PAD
@@ -153,6 +160,8 @@ mod tests {
         let sealed = old.seal("state", b"hello").unwrap();
         let both = SealRing::new(&[[2u8; 32], [1u8; 32]]).unwrap();
         assert_eq!(both.open("state", &sealed).unwrap(), b"hello");
+        assert!(old.is_newest(&sealed));
+        assert!(!both.is_newest(&sealed));
         let new = SealRing::new(&[[2u8; 32]]).unwrap();
         assert_eq!(new.open("state", &sealed), Err(SealError::NotOpened));
     }

@@ -11,7 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 
-use super::{Lines, certificate};
+use super::Lines;
+use crate::certificate;
 use crate::config::{Config, StoreConfig, TlsFiles};
 
 /// A certificate that ends sooner is worth a word.

@@ -1,6 +1,5 @@
 //! `usher check`: the config, and everything that it names, looked at before anybody signs in.
 
-mod certificate;
 mod idp;
 mod local;
 mod reach;
@@ -154,7 +153,9 @@ fn to_register(config: &Config, lines: &mut Lines) {
         for site in &config.sites {
             let base = format!("{}{}", site.public_url.origin, config.prefix);
             match idp.protocol {
-                IdpProtocol::Saml(_) => todo!(),
+                IdpProtocol::Saml(_) => {
+                    lines.note(&check, format!("ACS URL {base}/saml/{}/acs", idp.id));
+                }
                 IdpProtocol::Oidc(_) => {
                     let id = &idp.id;
                     lines.note(&check, format!("redirect URI {base}/oidc/{id}/callback"));
