@@ -28,7 +28,9 @@ pub(super) fn read(statements: &[Node<'_, '_>]) -> Result<Vec<Attribute>, Refuse
         )?;
         for node in parts.nodes() {
             if attributes.len() == ATTRIBUTES {
-                return Err(refused(format!("there are more than {ATTRIBUTES} attributes")));
+                return Err(refused(format!(
+                    "there are more than {ATTRIBUTES} attributes"
+                )));
             }
             attributes.push(attribute(*node)?);
         }
@@ -50,7 +52,9 @@ fn attribute(node: Node<'_, '_>) -> Result<Attribute, Refused> {
     let found = parts.nodes().len();
     if found > VALUES {
         let name = shown(name);
-        return Err(refused(format!("{name} has {found} values, more than {VALUES}")));
+        return Err(refused(format!(
+            "{name} has {found} values, more than {VALUES}"
+        )));
     }
     let values = parts
         .nodes()

@@ -124,7 +124,10 @@ pub(super) fn check(
         root.attribute("Destination").unwrap_or("none"),
     );
     in_response_to(root, expected)?;
-    steps.passed(Check::InResponseTo, format!("response: {}", expected.origin));
+    steps.passed(
+        Check::InResponseTo,
+        format!("response: {}", expected.origin),
+    );
     let issued = required(root, "IssueInstant")?;
     Clock(expected.now).is_recent("IssueInstant of the response", issued, FRESH)?;
     steps.passed(Check::Time, format!("response issued at {issued}"));

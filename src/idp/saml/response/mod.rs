@@ -166,8 +166,17 @@ fn verified(
         // The commonest reason for a foreign key is a foreign IdP: say so.
         let issuer = envelope::claimed_issuer(element)
             .filter(|issuer| issuer != expected.idp)
-            .map(|issuer| format!(" (it claims to be of {}, not {:?})", shown(&issuer), expected.idp));
-        Refused::at(check, format!("{name}: {error}{}", issuer.unwrap_or_default()))
+            .map(|issuer| {
+                format!(
+                    " (it claims to be of {}, not {:?})",
+                    shown(&issuer),
+                    expected.idp
+                )
+            });
+        Refused::at(
+            check,
+            format!("{name}: {error}{}", issuer.unwrap_or_default()),
+        )
     };
     let Some(signature) = signature::of(element).map_err(refused)? else {
         return Ok(None);

@@ -211,7 +211,10 @@ fn placed(
                 named(node)
             )));
         }
-        for attribute in node.attributes().filter(|attribute| is_id(attribute.name())) {
+        for attribute in node
+            .attributes()
+            .filter(|attribute| is_id(attribute.name()))
+        {
             if let Some(namespace) = attribute.namespace() {
                 return Err(refused(format!(
                     "{} has an ID of the namespace {}",
@@ -232,8 +235,7 @@ fn placed(
 
 /// Whether an attribute of that local name may be read as an ID by somebody: of SAML 2.0 and 1.1, XML-DSig, XML-Enc and `xml:id`.
 fn is_id(name: &str) -> bool {
-    name.eq_ignore_ascii_case("id")
-        || matches!(name, "AssertionID" | "ResponseID" | "RequestID")
+    name.eq_ignore_ascii_case("id") || matches!(name, "AssertionID" | "ResponseID" | "RequestID")
 }
 
 /// The `ID` of a message or assertion: an ASCII `NCName` of at most 256 characters. It is compared, stored and logged.

@@ -8,7 +8,9 @@ use super::super::encryption::{self, Integrity};
 use super::super::xml::{ASSERTION, DSIG, Node, is, text};
 use super::clock::{Clock, instant, later, required, with_skew};
 use super::shape::{MANY, Parts, at, closed};
-use super::{AUTHENTICATED, Expected, FRESH, UNUSABLE, attributes, cannot_decrypt, envelope, shape};
+use super::{
+    AUTHENTICATED, Expected, FRESH, UNUSABLE, attributes, cannot_decrypt, envelope, shape,
+};
 
 const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
 const UNSPECIFIED: &str = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified";
@@ -108,7 +110,10 @@ fn subject(
         ));
     };
     let confirmed_until = bearer_confirmation(*bearer, expected)?;
-    steps.passed(Check::InResponseTo, format!("confirmation: {}", expected.origin));
+    steps.passed(
+        Check::InResponseTo,
+        format!("confirmation: {}", expected.origin),
+    );
     steps.passed(Check::Recipient, expected.acs);
     steps.passed(Check::Time, format!("confirmation until {confirmed_until}"));
     Ok(Subject {
@@ -118,10 +123,7 @@ fn subject(
 }
 
 /// A bearer `SubjectConfirmation` (Profiles 4.1.4.2); says until when it holds.
-fn bearer_confirmation(
-    node: Node<'_, '_>,
-    expected: &Expected<'_>,
-) -> Result<Timestamp, Refused> {
+fn bearer_confirmation(node: Node<'_, '_>, expected: &Expected<'_>) -> Result<Timestamp, Refused> {
     let parts = closed(node, &[(ASSERTION, "SubjectConfirmationData", 1)])?;
     let data = parts
         .find(ASSERTION, "SubjectConfirmationData")
@@ -207,7 +209,9 @@ fn line(check: Check, what: &str, text: &str) -> Result<String, Refused> {
         let text = shown(text);
         return Err(Refused::at(
             check,
-            format!("{what} is {text}: it must be 1 to {TEXT} characters without control characters"),
+            format!(
+                "{what} is {text}: it must be 1 to {TEXT} characters without control characters"
+            ),
         ));
     }
     Ok(text.to_owned())
@@ -249,7 +253,10 @@ fn conditions(
     if restrictions.is_empty() {
         return Err(Refused::at(
             Check::Audience,
-            format!("the assertion names no audience, {:?} was expected", expected.sp),
+            format!(
+                "the assertion names no audience, {:?} was expected",
+                expected.sp
+            ),
         ));
     }
     for restriction in restrictions {
@@ -271,12 +278,20 @@ fn audience(node: Node<'_, '_>, expected: &Expected<'_>) -> Result<(), Refused> 
     if named.iter().any(|audience| audience == expected.sp) {
         return Ok(());
     }
-    let named: Vec<_> = named.iter().take(4).map(|audience| shown(audience)).collect();
+    let named: Vec<_> = named
+        .iter()
+        .take(4)
+        .map(|audience| shown(audience))
+        .collect();
     Err(Refused::at(
         Check::Audience,
         format!(
             "the assertion is for {}, not for {:?}",
-            if named.is_empty() { "nobody".to_owned() } else { named.join(", ") },
+            if named.is_empty() {
+                "nobody".to_owned()
+            } else {
+                named.join(", ")
+            },
             expected.sp
         ),
     ))
