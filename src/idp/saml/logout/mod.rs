@@ -1,5 +1,6 @@
 //! Single logout (SAML Core 3.7, Profiles 4.4): `LogoutRequest` and `LogoutResponse`, written, and read with every check.
 
+mod flow;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use super::binding::redirect::Received;
 use crate::certificate::Certificate;
 use crate::keys::saml::SpKeys;
 
+pub use flow::Leaving;
 pub use read::{verify_request, verify_response};
 pub use write::{LogoutRequest, LogoutResponse};
 
@@ -57,11 +59,11 @@ pub enum LogoutStatus {
 
 /// How a message arrived, with the signature that belongs to the binding.
 #[derive(Debug)]
-pub enum Arrived<'a> {
+pub enum Arrived {
     /// POST: the XML carries an enveloped signature.
-    Post(&'a [u8]),
+    Post(Vec<u8>),
     /// Redirect: the query is signed, and the XML is not.
-    Redirect(&'a Received),
+    Redirect(Received),
 }
 
 /// What a logout message is compared with.

@@ -1,48 +1,57 @@
 //! Logout messages of the IdP: the signature first, then everything else, read from what was signed.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::{Arrived, Expected, LogoutStatus, VerifiedLogoutRequest};
 use crate::idp::saml::assertion::NameId;
-use crate::idp::saml::check::{Check, Refused};
+use crate::idp::saml::check::{Check, Refused, shown};
 use crate::idp::saml::encryption::{self, Integrity};
-use crate::idp::saml::response::SKEW;
+use crate::idp::saml::response::clock::{Clock, required, with_skew};
+use crate::idp::saml::response::shape::{self, MANY, Parts, at, closed};
+use crate::idp::saml::response::{FRESH, envelope, statements};
 use crate::idp::saml::signature::{self, SignatureError};
-use crate::idp::saml::xml::{self, ASSERTION, Limits, Node, PROTOCOL, XmlError, time};
+use crate::idp::saml::xml::{self, ASSERTION, DSIG, Limits, Node, PROTOCOL, XmlError};
 
 const SUCCESS: &str = "urn:oasis:names:tc:SAML:2.0:status:Success";
 const PARTIAL_LOGOUT: &str = "urn:oasis:names:tc:SAML:2.0:status:PartialLogout";
 /// Sessions that one request may name.
 const SESSION_INDEXES: usize = 100;
-/// How old a response may be: the browser brings it at once.
-const ANSWERED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+/// How far ahead `NotOnOrAfter` may be: for so long the ID is remembered.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// Verifies a `LogoutRequest`.
 ///
 /// # Errors
 /// The first check that fails.
 pub fn verify_request(
-    arrived: &Arrived<'_>,
+    arrived: &Arrived,
     expected: &Expected<'_>,
 ) -> Result<VerifiedLogoutRequest, Refused> {
     let octets = signed_octets(arrived, "LogoutRequest", expected)?;
     let document = xml::parse(&octets, &Limits::MESSAGE).map_err(not_xml)?;
     let root = document.root_element();
-    let id = frame(root, expected)?;
-    let not_on_or_after = instant(root, "NotOnOrAfter")?;
-    let valid_until = later(not_on_or_after, SignedDuration::from_secs(SKEW));
-    if valid_until <= expected.now {
-        let detail = format!(
-            "NotOnOrAfter is {not_on_or_after}, and now is {}",
-            expected.now
-        );
+    let parts = closed(
+        root,
+        &[
+            (ASSERTION, "Issuer", 1),
+            (DSIG, "Signature", 1),
+            (ASSERTION, "NameID", 1),
+            (ASSERTION, "EncryptedID", 1),
+            (PROTOCOL, "SessionIndex", MANY),
+        ],
+    )?;
+    let id = frame(root, &parts, expected)?;
+    let until = required(root, "NotOnOrAfter")?;
+    Clock(expected.now).is_before("NotOnOrAfter of the LogoutRequest", until)?;
+    if until.duration_since(expected.now) > AHEAD {
+        let detail = format!("NotOnOrAfter is {until}, more than a day ahead");
         return Err(Refused::at(Check::Time, detail));
     }
     Ok(VerifiedLogoutRequest {
         id,
-        name_id: subject(root, expected)?,
-        session_indexes: session_indexes(root)?,
-        valid_until,
+        name_id: subject(&parts, expected)?,
+        session_indexes: session_indexes(&parts)?,
+        valid_until: with_skew(until),
     })
 }
 
@@ -51,47 +60,50 @@ pub fn verify_request(
 /// # Errors
 /// The first check that fails.
 pub fn verify_response(
-    arrived: &Arrived<'_>,
+    arrived: &Arrived,
     expected: &Expected<'_>,
     in_response_to: &str,
 ) -> Result<LogoutStatus, Refused> {
     let octets = signed_octets(arrived, "LogoutResponse", expected)?;
     let document = xml::parse(&octets, &Limits::MESSAGE).map_err(not_xml)?;
     let root = document.root_element();
-    frame(root, expected)?;
-    let issued = instant(root, "IssueInstant")?;
-    if later(issued, ANSWERED_WITHIN) < expected.now {
-        let detail = format!("IssueInstant is {issued}, and now is {}", expected.now);
-        return Err(Refused::at(Check::Time, detail));
-    }
-    let answered = xml::attribute(root, "InResponseTo").map_err(at(Check::InResponseTo))?;
+    let parts = closed(
+        root,
+        &[
+            (ASSERTION, "Issuer", 1),
+            (DSIG, "Signature", 1),
+            (PROTOCOL, "Status", 1),
+        ],
+    )?;
+    frame(root, &parts, expected)?;
+    let answered = root.attribute("InResponseTo").unwrap_or("none");
     if answered != in_response_to {
-        let detail = "InResponseTo is not the ID of the request of this browser";
+        let answered = shown(answered);
+        let detail = format!("it answers the request {answered}, not {in_response_to:?}");
         return Err(Refused::at(Check::InResponseTo, detail));
     }
-    status(root)
+    status(&parts)
 }
 
 /// The octets that the signature of the binding covers. Nothing is read from anything else.
 fn signed_octets(
-    arrived: &Arrived<'_>,
+    arrived: &Arrived,
     name: &str,
     expected: &Expected<'_>,
 ) -> Result<Vec<u8>, Refused> {
-    let bytes: &[u8] = match arrived {
+    let bytes = match arrived {
         Arrived::Post(bytes) => bytes,
         Arrived::Redirect(received) => &received.xml,
     };
     let document = xml::parse(bytes, &Limits::MESSAGE).map_err(not_xml)?;
     let root = document.root_element();
     if !xml::is(root, PROTOCOL, name) {
-        let detail = format!("the root element is not samlp:{name}");
+        let detail = format!("the message is no {name} of SAML 2.0");
         return Err(Refused::at(Check::Shape, detail));
     }
+    shape::placed(root, Some(root), None)?;
     let enveloped = signature::of(root).map_err(bad_signature)?;
-    let Expected {
-        certificates, now, ..
-    } = *expected;
+    let (certificates, now) = (expected.certificates, expected.now);
     match (arrived, enveloped) {
         (Arrived::Post(_), Some(enveloped)) => {
             signature::verify_enveloped(root, enveloped, certificates, now)
@@ -122,48 +134,44 @@ fn signed_octets(
 }
 
 /// What both messages share: version, issuer, destination, time of issue. Gives the `ID`.
-fn frame(root: Node<'_, '_>, expected: &Expected<'_>) -> Result<String, Refused> {
-    let version = xml::attribute(root, "Version").map_err(at(Check::Version))?;
-    if version != "2.0" {
-        return Err(Refused::at(Check::Version, "Version is not 2.0"));
-    }
-    let issuer = xml::sole(root, ASSERTION, "Issuer").map_err(at(Check::Issuer))?;
-    let issuer = xml::text(issuer).map_err(at(Check::Issuer))?;
-    if issuer.trim() != expected.idp {
-        let detail = format!("the Issuer is not {}", expected.idp);
-        return Err(Refused::at(Check::Issuer, detail));
-    }
-    let destination = xml::attribute(root, "Destination").map_err(at(Check::Destination))?;
+fn frame(
+    root: Node<'_, '_>,
+    parts: &Parts<'_, '_>,
+    expected: &Expected<'_>,
+) -> Result<String, Refused> {
+    envelope::version(root)?;
+    let name = root.tag_name().name();
+    let issuer = parts
+        .find(ASSERTION, "Issuer")
+        .ok_or_else(|| Refused::at(Check::Issuer, format!("{name} has no Issuer")))?;
+    envelope::issuer(issuer, "message", expected.idp)?;
+    let destination = root.attribute("Destination").unwrap_or("nobody");
     if destination != expected.slo {
-        let detail = format!("the Destination is not {}", expected.slo);
+        let destination = shown(destination);
+        let detail = format!(
+            "it is meant for {destination}, and arrived at {:?}",
+            expected.slo
+        );
         return Err(Refused::at(Check::Destination, detail));
     }
-    let issued = instant(root, "IssueInstant")?;
-    if issued > later(expected.now, SignedDuration::from_secs(SKEW)) {
-        let detail = format!("IssueInstant is {issued}, and now is {}", expected.now);
-        return Err(Refused::at(Check::Time, detail));
-    }
-    let id = xml::attribute(root, "ID").map_err(at(Check::Shape))?;
-    if id.is_empty() || id.len() > 256 || id.chars().any(char::is_control) {
-        return Err(Refused::at(Check::Shape, "the ID is not usable"));
-    }
-    Ok(id.to_owned())
+    let issued = required(root, "IssueInstant")?;
+    Clock(expected.now).is_recent("IssueInstant", issued, FRESH)?;
+    Ok(shape::id(root)?.to_owned())
 }
 
 /// The one `NameID`, or what its encrypted form holds.
-fn subject(root: Node<'_, '_>, expected: &Expected<'_>) -> Result<NameId, Refused> {
-    let plain = xml::one(root, ASSERTION, "NameID").map_err(at(Check::NameId))?;
-    let encrypted = xml::one(root, ASSERTION, "EncryptedID").map_err(at(Check::NameId))?;
+fn subject(parts: &Parts<'_, '_>, expected: &Expected<'_>) -> Result<NameId, Refused> {
+    let plain = parts.find(ASSERTION, "NameID");
+    let encrypted = parts.find(ASSERTION, "EncryptedID");
     match (plain, encrypted) {
-        (Some(name_id), None) => NameId::read(name_id),
+        (Some(name_id), None) => statements::name_id(name_id),
         (None, Some(encrypted)) => {
+            let cannot = || Refused::at(Check::Decryption, "the EncryptedID does not decrypt");
+            // Only signed octets get this far, so the ciphertext is signed too.
             let octets = encryption::decrypt(encrypted, expected.keys, Integrity::Signed)
-                .map_err(|error| Refused::at(Check::Decryption, error.to_string()))?;
-            let document = xml::parse(&octets, &Limits::MESSAGE)
-                .map_err(|_| Refused::at(Check::Decryption, "it cannot be decrypted"))?;
-            let name_id = xml::sole(document.root_element(), ASSERTION, "NameID")
-                .map_err(at(Check::NameId))?;
-            NameId::read(name_id)
+                .map_err(|_| cannot())?;
+            let document = xml::parse(&octets, &Limits::MESSAGE).map_err(|_| cannot())?;
+            statements::name_id(shape::name_id(&document).map_err(|_| cannot())?)
         }
         (None, None) | (Some(_), Some(_)) => {
             let detail = "it must have one NameID or one EncryptedID";
@@ -172,52 +180,32 @@ fn subject(root: Node<'_, '_>, expected: &Expected<'_>) -> Result<NameId, Refuse
     }
 }
 
-fn session_indexes(root: Node<'_, '_>) -> Result<Vec<String>, Refused> {
+fn session_indexes(parts: &Parts<'_, '_>) -> Result<Vec<String>, Refused> {
     let mut indexes = Vec::new();
-    for child in xml::children(root).map_err(at(Check::Shape))? {
-        if !xml::is(child, PROTOCOL, "SessionIndex") {
-            continue;
-        }
-        let index = xml::text(child).map_err(at(Check::Shape))?.into_owned();
+    for node in parts.all(PROTOCOL, "SessionIndex") {
+        let index = xml::text(node).map_err(at(Check::Shape))?;
         if index.is_empty() || indexes.len() == SESSION_INDEXES {
-            let detail = "a SessionIndex is empty, or there are more than 100";
+            let detail = format!("a SessionIndex is empty, or there are over {SESSION_INDEXES}");
             return Err(Refused::at(Check::Shape, detail));
         }
-        indexes.push(index);
+        indexes.push(index.into_owned());
     }
     Ok(indexes)
 }
 
 /// Success counts only where no part of it says otherwise.
-fn status(root: Node<'_, '_>) -> Result<LogoutStatus, Refused> {
-    let status = xml::sole(root, PROTOCOL, "Status").map_err(at(Check::Status))?;
+fn status(parts: &Parts<'_, '_>) -> Result<LogoutStatus, Refused> {
+    let status = parts
+        .find(PROTOCOL, "Status")
+        .ok_or_else(|| Refused::at(Check::Status, "LogoutResponse has no Status"))?;
     let code = xml::sole(status, PROTOCOL, "StatusCode").map_err(at(Check::Status))?;
-    let value = xml::attribute(code, "Value").map_err(at(Check::Status))?;
     let nested = xml::one(code, PROTOCOL, "StatusCode").map_err(at(Check::Status))?;
-    let partial = match nested {
-        Some(nested) => {
-            xml::attribute(nested, "Value").map_err(at(Check::Status))? == PARTIAL_LOGOUT
-        }
-        None => false,
-    };
-    Ok(if value == SUCCESS && !partial {
+    let partial = nested.is_some_and(|nested| nested.attribute("Value") == Some(PARTIAL_LOGOUT));
+    Ok(if code.attribute("Value") == Some(SUCCESS) && !partial {
         LogoutStatus::Success
     } else {
         LogoutStatus::Partial
     })
-}
-
-fn instant(root: Node<'_, '_>, name: &str) -> Result<Timestamp, Refused> {
-    let text = xml::attribute(root, name).map_err(at(Check::Time))?;
-    time::read(text).ok_or_else(|| Refused::at(Check::Time, format!("{name} is no UTC time")))
-}
-
-fn later(from: Timestamp, by: SignedDuration) -> Timestamp {
-    from.saturating_add(by).unwrap_or(Timestamp::MAX)
-}
-
-fn at(check: Check) -> impl Fn(XmlError) -> Refused {
-    move |error| Refused::at(check, error.to_string())
 }
 
 fn not_xml(error: XmlError) -> Refused {
