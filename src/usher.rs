@@ -149,7 +149,7 @@ impl Usher {
         }
         let sign_in = SignIn::new(Arc::clone(&config), idps, parts.clone());
         if let Some(former) = former {
-            sign_in.take_over(former);
+            sign_in.keep_metadata_of(former);
         }
         sign_in.tend(now);
         Ok(Self {

@@ -138,7 +138,7 @@ impl SignIn {
     }
 
     /// After a reload: metadata that is known already need not be fetched again.
-    pub fn take_over(&self, former: &Self) {
+    pub fn keep_metadata_of(&self, former: &Self) {
         for (id, idp) in &self.idps {
             if let (Idp::Saml(new), Some(Idp::Saml(old))) = (idp, former.idps.get(id)) {
                 new.metadata().take_over(old.metadata());

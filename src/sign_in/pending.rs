@@ -165,7 +165,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use http::HeaderMap;
     use http::header::COOKIE;
     use jiff::SignedDuration;
@@ -239,6 +239,35 @@ mod tests {
             found("one", "acme", &lines, now()).unwrap().return_to,
             "/deep"
         );
+    }
+
+    #[test]
+    fn one_of_saml_is_found_by_its_relay_state_and_comes_back_over_a_cross_site_post() {
+        let config = config();
+        let flow = saml::FlowSecrets {
+            request_id: "_1".to_owned(),
+            relay_state: "relay".to_owned(),
+        };
+        let saml = PendingLogin {
+            flow: Flow::Saml(flow),
+            before: Some(Before {
+                session: Some("key".to_owned()),
+                ..Before::default()
+            }),
+            ..pending("unused", now())
+        };
+        let lines = saml
+            .keep(&config.sites[0], &ring(), &BrowserCookies::default(), true)
+            .unwrap();
+        assert!(lines[0].contains("SameSite=None") && lines[0].contains("Secure"));
+        assert!(found("_1", "acme", &lines, now()).is_none());
+        assert!(found("unused", "acme", &lines, now()).is_none());
+        let found = found("relay", "acme", &lines, now()).unwrap();
+        assert_eq!(found.before.unwrap().session.as_deref(), Some("key"));
+        let Flow::Saml(flow) = found.flow else {
+            panic!()
+        };
+        assert_eq!(flow.request_id, "_1");
     }
 
     #[test]
