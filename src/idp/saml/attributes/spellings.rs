@@ -91,7 +91,14 @@ const ORACLE: Spellings = Spellings {
     email: &["email", "mail", "emailAddress", "Email"],
     name: &["displayName", "fullName", "name", "cn"],
     given_name: &["firstName", "givenName", "firstname", "FirstName"],
-    family_name: &["lastName", "familyName", "surname", "lastname", "LastName", "sn"],
+    family_name: &[
+        "lastName",
+        "familyName",
+        "surname",
+        "lastname",
+        "LastName",
+        "sn",
+    ],
     username: &["userName", "username", "uid"],
     groups: &["groups", "Groups", "memberOf"],
 };

@@ -64,7 +64,10 @@ const CLAIMS: &str = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims";
 fn of_entra() -> VerifiedAssertion {
     with(&[
         (&format!("{CLAIMS}/emailaddress"), &["ann@acme.example"]),
-        ("http://schemas.microsoft.com/identity/claims/displayname", &["Ann Lee"]),
+        (
+            "http://schemas.microsoft.com/identity/claims/displayname",
+            &["Ann Lee"],
+        ),
         (&format!("{CLAIMS}/givenname"), &["Ann"]),
         (&format!("{CLAIMS}/surname"), &["Lee"]),
         (&format!("{CLAIMS}/name"), &["ann@acme.onmicrosoft.example"]),
@@ -107,7 +110,11 @@ fn samples() -> Vec<(SamlPreset, VerifiedAssertion)> {
                 PERSISTENT,
                 "p-1",
                 vec![
-                    attribute("urn:oid:1.2.840.113549.1.9.1", Some("email"), &["ann@acme.example"]),
+                    attribute(
+                        "urn:oid:1.2.840.113549.1.9.1",
+                        Some("email"),
+                        &["ann@acme.example"],
+                    ),
                     attribute("name", None, &["Ann Lee"]),
                     attribute("urn:oid:2.5.4.42", Some("givenName"), &["Ann"]),
                     attribute("urn:oid:2.5.4.4", Some("surname"), &["Lee"]),
@@ -291,11 +298,22 @@ fn refuses_groups_beyond_the_limits_and_takes_fifteen_hundred() {
 
 #[test]
 fn refuses_control_characters_and_values_that_are_too_long() {
-    for name in ["email", "username", "displayName", "firstName", "lastName", "groups"] {
+    for name in [
+        "email",
+        "username",
+        "displayName",
+        "firstName",
+        "lastName",
+        "groups",
+    ] {
         let long = "x".repeat(GROUP + 1);
         for value in ["a\nb", "a\u{0}b", "a\u{2028}b", &long] {
             let refused = map(&with(&[(name, &[value])]), &names(SamlPreset::Usual));
-            assert_eq!(refused.unwrap_err().check, Check::Attributes, "{name} {value:?}");
+            assert_eq!(
+                refused.unwrap_err().check,
+                Check::Attributes,
+                "{name} {value:?}"
+            );
         }
     }
 }

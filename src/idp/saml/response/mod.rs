@@ -90,16 +90,27 @@ pub fn verify(
     envelope::status(envelope.status)?;
     envelope.carried()?;
     steps.passed(Check::Shape, "a Response with one assertion");
-    let Some(octets) = verified(envelope.root, "Response", expected, steps)? else {
-        return of_response(&document, Above::Unsigned, expected, steps);
+    // Both signatures are verified where they stand: what an inner one is over may need namespaces that are declared further
+    // out, and that the canonical form of the outer one leaves away.
+    let response = verified(envelope.root, "Response", expected, steps)?;
+    let assertion = match envelope.carried()? {
+        Carried::Plain(assertion) => verified(assertion, "Assertion", expected, steps)?,
+        Carried::Encrypted(_) => None,
     };
-    of_response(&parse(octets.as_bytes())?, Above::Signed, expected, steps)
+    match response {
+        Some(octets) => {
+            let document = parse(octets.as_bytes())?;
+            of_response(&document, Above::Signed, assertion, expected, steps)
+        }
+        None => of_response(&document, Above::Unsigned, assertion, expected, steps),
+    }
 }
 
-/// From a response: its own checks, then the assertion in it.
+/// From a response: its own checks, then the assertion in it, or what was verified of that already.
 fn of_response(
     document: &Document<'_>,
     above: Above,
+    signed: Option<SignedOctets>,
     expected: &Expected<'_>,
     steps: &mut Steps,
 ) -> Result<VerifiedAssertion, Refused> {
@@ -108,7 +119,7 @@ fn of_response(
     let encrypted = matches!(carried, Carried::Encrypted(_));
     envelope::check(&envelope, above, encrypted, expected, steps)?;
     match carried {
-        Carried::Plain(assertion) => of_assertion(assertion, above, expected, steps),
+        Carried::Plain(assertion) => of_assertion(assertion, above, signed, expected, steps),
         Carried::Encrypted(encrypted) => {
             let integrity = match above {
                 Above::Signed => Integrity::Signed,
@@ -120,22 +131,29 @@ fn of_response(
             let assertion =
                 shape::assertion(&document, true).map_err(|_| cannot_decrypt(&UNUSABLE))?;
             steps.passed(Check::Decryption, "EncryptedAssertion");
-            of_assertion(assertion, above, expected, steps)
+            let signed = verified(assertion, "Assertion", expected, steps)?;
+            of_assertion(assertion, above, signed, expected, steps)
         }
     }
 }
 
-/// From an assertion that may be signed itself, and must be where nothing above it is.
+/// From an assertion: out of the octets of its own signature if it has one. If it has none, what is above it must be signed, and the
+/// node be of those octets.
 fn of_assertion(
     assertion: Node<'_, '_>,
     above: Above,
+    signed: Option<SignedOctets>,
     expected: &Expected<'_>,
     steps: &mut Steps,
 ) -> Result<VerifiedAssertion, Refused> {
-    match (verified(assertion, "Assertion", expected, steps)?, above) {
+    match (signed, above) {
         (Some(octets), Above::Signed | Above::Unsigned) => {
             let document = parse(octets.as_bytes())?;
-            statements::read(shape::assertion(&document, false)?, expected, steps)
+            let inner = shape::assertion(&document, false)?;
+            if shape::id(inner)? != shape::id(assertion)? {
+                return Err(Refused::at(Check::Shape, "two signatures are over two assertions"));
+            }
+            statements::read(inner, expected, steps)
         }
         (None, Above::Signed) => statements::read(assertion, expected, steps),
         (None, Above::Unsigned) => Err(Refused::at(
@@ -166,8 +184,17 @@ fn verified(
         // The commonest reason for a foreign key is a foreign IdP: say so.
         let issuer = envelope::claimed_issuer(element)
             .filter(|issuer| issuer != expected.idp)
-            .map(|issuer| format!(" (it claims to be of {}, not {:?})", shown(&issuer), expected.idp));
-        Refused::at(check, format!("{name}: {error}{}", issuer.unwrap_or_default()))
+            .map(|issuer| {
+                format!(
+                    " (it claims to be of {}, not {:?})",
+                    shown(&issuer),
+                    expected.idp
+                )
+            });
+        Refused::at(
+            check,
+            format!("{name}: {error}{}", issuer.unwrap_or_default()),
+        )
     };
     let Some(signature) = signature::of(element).map_err(refused)? else {
         return Ok(None);

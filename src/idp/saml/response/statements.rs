@@ -5,10 +5,12 @@ use jiff::Timestamp;
 use super::super::assertion::{NameId, VerifiedAssertion};
 use super::super::check::{Check, Refused, Steps, shown};
 use super::super::encryption::{self, Integrity};
-use super::super::xml::{ASSERTION, DSIG, Node, is, text};
+use super::super::xml::{ASSERTION, DSIG, Node, is, optional_attribute, text};
 use super::clock::{Clock, instant, later, required, with_skew};
 use super::shape::{MANY, Parts, at, closed};
-use super::{AUTHENTICATED, Expected, FRESH, UNUSABLE, attributes, cannot_decrypt, envelope, shape};
+use super::{
+    AUTHENTICATED, Expected, FRESH, UNUSABLE, attributes, cannot_decrypt, envelope, shape,
+};
 
 const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
 const UNSPECIFIED: &str = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified";
@@ -96,7 +98,7 @@ fn subject(
     steps.passed(Check::NameId, seen);
     let bearers: Vec<_> = parts
         .all(ASSERTION, "SubjectConfirmation")
-        .filter(|node| node.attribute("Method") == Some(BEARER))
+        .filter(|node| optional_attribute(*node, "Method") == Some(BEARER))
         .collect();
     let [bearer] = bearers.as_slice() else {
         return Err(Refused::at(
@@ -108,7 +110,10 @@ fn subject(
         ));
     };
     let confirmed_until = bearer_confirmation(*bearer, expected)?;
-    steps.passed(Check::InResponseTo, format!("confirmation: {}", expected.origin));
+    steps.passed(
+        Check::InResponseTo,
+        format!("confirmation: {}", expected.origin),
+    );
     steps.passed(Check::Recipient, expected.acs);
     steps.passed(Check::Time, format!("confirmation until {confirmed_until}"));
     Ok(Subject {
@@ -118,16 +123,13 @@ fn subject(
 }
 
 /// A bearer `SubjectConfirmation` (Profiles 4.1.4.2); says until when it holds.
-fn bearer_confirmation(
-    node: Node<'_, '_>,
-    expected: &Expected<'_>,
-) -> Result<Timestamp, Refused> {
+fn bearer_confirmation(node: Node<'_, '_>, expected: &Expected<'_>) -> Result<Timestamp, Refused> {
     let parts = closed(node, &[(ASSERTION, "SubjectConfirmationData", 1)])?;
     let data = parts
         .find(ASSERTION, "SubjectConfirmationData")
         .ok_or_else(|| Refused::at(Check::Recipient, "the confirmation has no data"))?;
     closed(data, &[])?;
-    match data.attribute("Recipient") {
+    match optional_attribute(data, "Recipient") {
         Some(found) if found == expected.acs => {}
         found => {
             let found = shown(found.unwrap_or("nobody"));
@@ -141,7 +143,7 @@ fn bearer_confirmation(
         }
     }
     envelope::in_response_to(data, expected)?;
-    if data.attribute("NotBefore").is_some() {
+    if optional_attribute(data, "NotBefore").is_some() {
         return Err(Refused::at(
             Check::Time,
             "the bearer confirmation has a NotBefore, which it must not",
@@ -188,7 +190,7 @@ fn name_id(node: Node<'_, '_>) -> Result<NameId, Refused> {
         return Err(Refused::at(Check::NameId, "the NameID is empty"));
     }
     let of = |name: &str| {
-        node.attribute(name)
+        optional_attribute(node, name)
             .map(|text| line(Check::NameId, name, text))
             .transpose()
     };
@@ -207,7 +209,9 @@ fn line(check: Check, what: &str, text: &str) -> Result<String, Refused> {
         let text = shown(text);
         return Err(Refused::at(
             check,
-            format!("{what} is {text}: it must be 1 to {TEXT} characters without control characters"),
+            format!(
+                "{what} is {text}: it must be 1 to {TEXT} characters without control characters"
+            ),
         ));
     }
     Ok(text.to_owned())
@@ -249,7 +253,10 @@ fn conditions(
     if restrictions.is_empty() {
         return Err(Refused::at(
             Check::Audience,
-            format!("the assertion names no audience, {:?} was expected", expected.sp),
+            format!(
+                "the assertion names no audience, {:?} was expected",
+                expected.sp
+            ),
         ));
     }
     for restriction in restrictions {
@@ -271,12 +278,20 @@ fn audience(node: Node<'_, '_>, expected: &Expected<'_>) -> Result<(), Refused> 
     if named.iter().any(|audience| audience == expected.sp) {
         return Ok(());
     }
-    let named: Vec<_> = named.iter().take(4).map(|audience| shown(audience)).collect();
+    let named: Vec<_> = named
+        .iter()
+        .take(4)
+        .map(|audience| shown(audience))
+        .collect();
     Err(Refused::at(
         Check::Audience,
         format!(
             "the assertion is for {}, not for {:?}",
-            if named.is_empty() { "nobody".to_owned() } else { named.join(", ") },
+            if named.is_empty() {
+                "nobody".to_owned()
+            } else {
+                named.join(", ")
+            },
             expected.sp
         ),
     ))
@@ -311,8 +326,7 @@ fn authn(node: Node<'_, '_>, clock: Clock, steps: &mut Steps) -> Result<Authn, R
         clock.is_before("SessionNotOnOrAfter", ends)?;
         steps.passed(Check::Time, format!("session there until {ends}"));
     }
-    let session_index = node
-        .attribute("SessionIndex")
+    let session_index = optional_attribute(node, "SessionIndex")
         .map(|index| line(Check::Authn, "SessionIndex", index))
         .transpose()?;
     let context = parts
