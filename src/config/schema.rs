@@ -84,7 +84,7 @@ fn walk(root: &Value, record: &Value, path: &str, rows: &mut Vec<Row>) {
 /// The mappings inside a value, with what stands between the key and theirs.
 fn records<'a>(root: &'a Value, schema: &'a Value) -> Vec<(&'static str, &'a Value)> {
     let schema = resolve(root, schema);
-    if is_secret(schema) {
+    if source(schema).is_some() {
         return Vec::new();
     }
     if schema.get("properties").is_some() {
@@ -113,15 +113,23 @@ fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
         .unwrap_or(schema)
 }
 
-fn is_secret(schema: &Value) -> bool {
-    text(schema, "description").starts_with("A secret:")
+/// What comes from a file, the environment or the config itself: its insides are no keys of the reference.
+fn source(schema: &Value) -> Option<&'static str> {
+    let text = text(schema, "description");
+    if text.starts_with("A secret:") {
+        Some("secret")
+    } else if text.starts_with("A certificate in PEM") {
+        Some("certificate")
+    } else {
+        None
+    }
 }
 
 /// The type of a value in a word or two.
 fn kind(root: &Value, schema: &Value) -> String {
     let schema = resolve(root, schema);
-    if is_secret(schema) {
-        return "secret".to_owned();
+    if let Some(kind) = source(schema) {
+        return kind.to_owned();
     }
     if let Some(words) = schema.get("enum").and_then(Value::as_array) {
         let words: Vec<_> = words.iter().filter_map(Value::as_str).collect();

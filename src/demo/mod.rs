@@ -3,6 +3,7 @@
 pub mod app;
 pub mod check;
 pub mod idp;
+pub mod saml;
 mod serve;
 
 use std::io;

@@ -19,10 +19,12 @@ impl Directory {
             let mut on = self.store.pool.acquire().await?;
             let row: Option<(String, String)> = sqlx::query_as(
                 "SELECT u.id, s.attributes FROM subjects s JOIN users u ON u.id = s.user_id \
-                 WHERE s.idp = $1 AND s.issuer = $2 AND s.value = $3 AND u.active = 1",
+                 WHERE s.idp = $1 AND s.issuer = $2 AND s.format = $3 AND s.value = $4 \
+                 AND u.active = 1",
             )
             .bind(subject.idp.as_str())
             .bind(&subject.issuer)
+            .bind(&subject.format)
             .bind(&subject.value)
             .fetch_optional(&mut *on)
             .await?;

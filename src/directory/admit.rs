@@ -76,10 +76,11 @@ async fn known_user(
 ) -> Result<Option<UserId>, AdmitError> {
     let row: Option<(String, i64)> = sqlx::query_as(
         "SELECT u.id, u.active FROM subjects s JOIN users u ON u.id = s.user_id \
-         WHERE s.idp = $1 AND s.issuer = $2 AND s.value = $3",
+         WHERE s.idp = $1 AND s.issuer = $2 AND s.format = $3 AND s.value = $4",
     )
     .bind(subject.idp.as_str())
     .bind(&subject.issuer)
+    .bind(&subject.format)
     .bind(&subject.value)
     .fetch_optional(on)
     .await?;
@@ -165,14 +166,15 @@ async fn keep_subject(
     now: Timestamp,
 ) -> Result<(), AdmitError> {
     sqlx::query(
-        "INSERT INTO subjects (idp, issuer, value, protocol, user_id, email_key, username_key, \
-         attributes, created_at, signed_in_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) \
-         ON CONFLICT (idp, issuer, value) DO UPDATE SET email_key = excluded.email_key, \
+        "INSERT INTO subjects (idp, issuer, format, value, protocol, user_id, email_key, username_key, \
+         attributes, created_at, signed_in_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) \
+         ON CONFLICT (idp, issuer, format, value) DO UPDATE SET email_key = excluded.email_key, \
          username_key = excluded.username_key, attributes = excluded.attributes, \
          signed_in_at = excluded.signed_in_at",
     )
     .bind(subject.idp.as_str())
     .bind(&subject.issuer)
+    .bind(&subject.format)
     .bind(&subject.value)
     .bind(subject.protocol.as_str())
     .bind(user.as_str())

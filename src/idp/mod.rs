@@ -13,7 +13,7 @@ use crate::identity::{Attributes, Subject};
 use crate::keys::saml::SpKeys;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::session::Tokens;
+use crate::session::{self, Tokens};
 
 /// What an IdP needs of usher.
 #[derive(Clone, Debug)]
@@ -160,14 +160,22 @@ impl From<saml::VerifiedResponse> for VerifiedLogin {
             assertion_id: _,
             valid_until: _,
         } = response.into_facts();
-        let _ = name_id;
+        let tokens = Tokens {
+            name_id: Some(session::NameId {
+                format: name_id.format,
+                value: name_id.value,
+                name_qualifier: name_id.name_qualifier,
+                sp_name_qualifier: name_id.sp_name_qualifier,
+            }),
+            ..Tokens::default()
+        };
         Self {
             subject,
             attributes,
             authenticated_at,
             acr,
             idp_session,
-            tokens: Tokens::default(),
+            tokens,
             ends_at: session_ends_at,
         }
     }

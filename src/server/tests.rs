@@ -203,6 +203,7 @@ impl House {
             idp_session: None,
             tokens: Tokens::default(),
             renew_at: None,
+            ends_at: None,
         };
         let (cookie, session) = usher.sessions.create(new, now).await.unwrap();
         let name = &usher.config.sites[0].cookie_name;

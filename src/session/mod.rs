@@ -7,6 +7,7 @@ mod sessions;
 
 pub use sessions::Sessions;
 
+use std::fmt::{self, Write as _};
 use std::sync::atomic::AtomicI64;
 
 use arc_swap::ArcSwap;
@@ -14,6 +15,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::identity::{Person, UserId};
@@ -76,7 +78,7 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// When it was made.
     pub created_at: Timestamp,
-    /// The IdP's own session id (`sid` claim), where given.
+    /// The IdP's own session id (`sid` claim, SAML `SessionIndex`), where given.
     pub idp_session: Option<String>,
     /// Last use, in Unix seconds; written at most once a minute.
     pub(crate) seen_at: AtomicI64,
@@ -107,6 +109,8 @@ pub struct NewSession {
     pub tokens: Tokens,
     /// When attributes are due to be renewed; none: never.
     pub renew_at: Option<Timestamp>,
+    /// When it ends at the latest, where the IdP says so; else the configured lifetime alone counts.
+    pub ends_at: Option<Timestamp>,
 }
 
 /// Tokens of the IdP that never leave the server.
@@ -118,6 +122,41 @@ pub struct Tokens {
     pub refresh_token: Option<Secret>,
     /// For userinfo polls where there is no refresh token.
     pub access_token: Option<Secret>,
+    /// For SAML single logout.
+    pub name_id: Option<NameId>,
+}
+
+/// The name by which a SAML IdP knows the person of a session (SAML Core 2.2.3).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameId {
+    /// `Format`.
+    pub format: String,
+    /// The value, compared whole.
+    pub value: String,
+    /// `NameQualifier`.
+    pub name_qualifier: Option<String>,
+    /// `SPNameQualifier`.
+    pub sp_name_qualifier: Option<String>,
+}
+
+impl NameId {
+    /// By what the store finds its sessions: SHA-256 over format and value in hexadecimal, so that it tells neither.
+    pub fn key(&self) -> String {
+        // Neither part can hold a NUL (XML 1.0, 2.2), so no two names share a text.
+        let text = format!("{}\0{}", self.format, self.value);
+        let mut key = String::new();
+        for byte in digest(&SHA256, text.as_bytes()).as_ref() {
+            // Writing to a string cannot fail.
+            let _ = write!(key, "{byte:02x}");
+        }
+        key
+    }
+}
+
+impl fmt::Debug for NameId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("[name id]")
+    }
 }
 
 /// What to end.

@@ -25,8 +25,9 @@ pub(super) struct Row {
     pub(super) person: Person,
 }
 
-/// sid, origin, idp, protocol, issuer, subject, authenticated_at, acr, idp_session, created_at, expires_at, seen_at, renew_at.
+/// sid, origin, idp, protocol, issuer, format, subject, authenticated_at, acr, idp_session, created_at, expires_at, seen_at, renew_at.
 type Columns = (
+    String,
     String,
     String,
     String,
@@ -43,10 +44,10 @@ type Columns = (
 );
 
 /// In the order of [`Columns`].
-const READ: &str = "SELECT s.sid, s.origin, s.idp, b.protocol, s.issuer, s.subject, \
+const READ: &str = "SELECT s.sid, s.origin, s.idp, b.protocol, s.issuer, s.format, s.subject, \
      s.authenticated_at, s.acr, s.idp_session, s.created_at, s.expires_at, \
      s.seen_at, s.renew_at FROM sessions s JOIN subjects b ON b.idp = s.idp AND \
-     b.issuer = s.issuer AND b.value = s.subject AND b.user_id = s.user_id \
+     b.issuer = s.issuer AND b.format = s.format AND b.value = s.subject AND b.user_id = s.user_id \
      WHERE s.key = $1";
 
 fn time(second: i64) -> Result<Timestamp, StoreError> {
@@ -100,6 +101,7 @@ pub(super) async fn read(
         idp,
         protocol,
         issuer,
+        format,
         value,
         signed_in,
         acr,
@@ -117,7 +119,7 @@ pub(super) async fn read(
             _ => return Err(StoreError("a subject has an unknown protocol".to_owned())),
         },
         issuer,
-        format: String::new(),
+        format,
         value,
     };
     let Some(person) = directory.person(&subject).await? else {
@@ -141,26 +143,30 @@ pub(super) async fn read(
 pub(super) async fn insert(
     store: &Store,
     session: &Session,
+    name_id_key: Option<&str>,
     sealed_tokens: &str,
 ) -> Result<(), StoreError> {
     let person = session.person.load();
     store
         .within(async {
             sqlx::query(
-                "INSERT INTO sessions (key, sid, user_id, idp, issuer, subject, origin, \
-                 authenticated_at, acr, idp_session, created_at, expires_at, seen_at, renew_at, \
-                 tokens) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                "INSERT INTO sessions (key, sid, user_id, idp, issuer, format, subject, origin, \
+                 authenticated_at, acr, idp_session, name_id_key, created_at, expires_at, seen_at, \
+                 renew_at, tokens) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+                 $14, $15, $16, $17)",
             )
             .bind(session.key.to_text())
             .bind(&session.sid)
             .bind(person.user.as_str())
             .bind(person.subject.idp.as_str())
             .bind(&person.subject.issuer)
+            .bind(&person.subject.format)
             .bind(&person.subject.value)
             .bind(&session.origin)
             .bind(session.authenticated_at.as_second())
             .bind(&session.acr)
             .bind(&session.idp_session)
+            .bind(name_id_key)
             .bind(session.created_at.as_second())
             .bind(session.expires_at.as_second())
             .bind(session.seen_at.load(Ordering::Relaxed))

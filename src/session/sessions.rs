@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::registry::{Registry, Settled, Ticket};
-use super::{NewSession, Session, SessionKey, Tokens, Which, rows};
+use super::{NameId, NewSession, Session, SessionKey, Tokens, Which, rows};
 use crate::config::SessionsConfig;
 use crate::directory::Directory;
 use crate::identity::UserId;
@@ -60,6 +60,8 @@ struct Plain {
     refresh_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_id: Option<NameId>,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -110,6 +112,8 @@ impl Sessions {
         let key = SessionKey::digest(cookie.as_bytes());
         let lifetime = SignedDuration::from_secs(self.lifetime.load(Ordering::Relaxed));
         let sealed = self.seal_tokens(&new.tokens)?;
+        let name_id_key = new.tokens.name_id.as_ref().map(NameId::key);
+        let at_the_latest = new.ends_at.unwrap_or(Timestamp::MAX);
         let session = Session {
             key,
             sid: format!(
@@ -121,7 +125,10 @@ impl Sessions {
             origin: new.origin,
             authenticated_at: new.authenticated_at,
             acr: new.acr,
-            expires_at: now.saturating_add(lifetime).unwrap_or(Timestamp::MAX),
+            expires_at: now
+                .saturating_add(lifetime)
+                .unwrap_or(Timestamp::MAX)
+                .min(at_the_latest),
             created_at: now,
             idp_session: new.idp_session,
             seen_at: AtomicI64::new(now.as_second()),
@@ -132,7 +139,7 @@ impl Sessions {
         };
         // Taken before the store knows it: an end that comes right after the write is not missed.
         let ticket = self.registry.ticket(key);
-        rows::insert(&self.store, &session, &sealed).await?;
+        rows::insert(&self.store, &session, name_id_key.as_deref(), &sealed).await?;
         let user = session.person.load().user.clone();
         match ticket.settle(&user, false, || session, |_| ()) {
             Settled::Live(session) => Ok((Secret::new(cookie), session)),
@@ -314,6 +321,7 @@ impl Sessions {
             id_token: plain.id_token.map(Secret::new),
             refresh_token: plain.refresh_token.map(Secret::new),
             access_token: plain.access_token.map(Secret::new),
+            name_id: plain.name_id,
         })
     }
 
@@ -323,14 +331,24 @@ impl Sessions {
             id_token: text(&tokens.id_token),
             refresh_token: text(&tokens.refresh_token),
             access_token: text(&tokens.access_token),
+            name_id: tokens.name_id.clone(),
         };
-        if plain.id_token.is_none() && plain.refresh_token.is_none() && plain.access_token.is_none()
-        {
-            return Ok(String::new());
-        }
+        let Plain {
+            id_token: None,
+            refresh_token: None,
+            access_token: None,
+            name_id: None,
+        } = &plain
+        else {
+            return self.seal_plain(&plain);
+        };
+        Ok(String::new())
+    }
+
+    fn seal_plain(&self, plain: &Plain) -> Result<String, StoreError> {
         self.seal
             .load()
-            .seal(PURPOSE, &serde_json::to_vec(&plain)?)
+            .seal(PURPOSE, &serde_json::to_vec(plain)?)
             .map_err(|error| StoreError(error.to_string()))
     }
 

@@ -84,6 +84,7 @@ impl House {
                 ..Tokens::default()
             },
             renew_at: Some(at(900)),
+            ends_at: None,
         }
     }
 

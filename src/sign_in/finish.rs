@@ -186,6 +186,7 @@ impl SignIn {
             idp_session: login.idp_session().map(str::to_owned),
             tokens: login.tokens().clone(),
             renew_at: renew_at(idp.config(), now),
+            ends_at: login.ends_at(),
         };
         let (cookie, _) = self
             .sessions

@@ -46,9 +46,11 @@ CREATE TABLE held_names (
 );
 CREATE INDEX held_names_by_user ON held_names (user_id);
 
+-- `format` is the format of a SAML NameID, empty for OIDC: one value under two formats is two subjects.
 CREATE TABLE subjects (
     idp          TEXT   NOT NULL,
     issuer       TEXT   NOT NULL,
+    format       TEXT   NOT NULL,
     value        TEXT   NOT NULL,
     protocol     TEXT   NOT NULL,
     user_id      TEXT   NOT NULL REFERENCES users (id),
@@ -57,7 +59,7 @@ CREATE TABLE subjects (
     attributes   TEXT   NOT NULL,
     created_at   BIGINT NOT NULL,
     signed_in_at BIGINT NOT NULL,
-    PRIMARY KEY (idp, issuer, value)
+    PRIMARY KEY (idp, issuer, format, value)
 );
 CREATE INDEX subjects_by_user ON subjects (user_id);
 
@@ -91,17 +93,20 @@ CREATE TABLE sessions (
     user_id          TEXT   NOT NULL REFERENCES users (id),
     idp              TEXT   NOT NULL,
     issuer           TEXT   NOT NULL,
+    format           TEXT   NOT NULL,
     subject          TEXT   NOT NULL,
     origin           TEXT   NOT NULL,
     authenticated_at BIGINT NOT NULL,
     acr              TEXT,
     idp_session      TEXT,
+    name_id_key      TEXT,
     created_at       BIGINT NOT NULL,
     expires_at       BIGINT NOT NULL,
     seen_at          BIGINT NOT NULL,
     renew_at         BIGINT NOT NULL,
     tokens           TEXT   NOT NULL,
-    FOREIGN KEY (idp, issuer, subject) REFERENCES subjects (idp, issuer, value)
+    FOREIGN KEY (idp, issuer, format, subject) REFERENCES subjects (idp, issuer, format, value)
 );
 CREATE INDEX sessions_by_user ON sessions (user_id);
+CREATE INDEX sessions_by_name_id ON sessions (idp, name_id_key);
 CREATE INDEX sessions_by_end ON sessions (expires_at);

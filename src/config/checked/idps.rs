@@ -7,7 +7,7 @@ use jsonwebtoken::EncodingKey;
 use url::Url;
 
 use super::secrets::{Context, Found};
-use super::urls;
+use super::{saml, urls};
 use crate::config::raw::{
     At, List, RawAttributes, RawClientAuth, RawIdp, RawOidc, RawResponseMode, RawUserinfo, Report,
     Text,
@@ -29,7 +29,7 @@ pub(super) fn idps(
         report.add(
             raw.place,
             "`identity_providers` is empty, so nobody can sign in",
-            "add one with `id` and `oidc`",
+            "add one with `id` and `oidc` or `saml`",
         );
     }
     unique_ids(
@@ -114,17 +114,7 @@ fn one(
         .flat_map(|list| &list.value.0)
         .map(|text| urls::domain(&format!("{path}.email_domains"), text, report))
         .collect();
-    if raw.oidc.is_none() && !raw.later {
-        report.add(
-            raw.place,
-            format!("`{path}.oidc` is missing"),
-            "add `oidc: { issuer: …, client_id: …, client_secret: … }` here",
-        );
-    }
-    let oidc = raw
-        .oidc
-        .as_ref()
-        .and_then(|oidc| self::oidc(&format!("{path}.oidc"), raw, oidc, context, report));
+    let protocol = protocol(path, raw, context, report);
     let id = id?;
     Some(Idp {
         label: raw
@@ -138,8 +128,45 @@ fn one(
             .same_users_as
             .as_ref()
             .map(|other| IdpId::new(other.0.as_str())),
-        protocol: IdpProtocol::Oidc(Arc::new(oidc?)),
+        protocol: protocol?,
     })
+}
+
+/// Exactly one of `oidc` and `saml`.
+fn protocol(
+    path: &str,
+    raw: &At<RawIdp>,
+    context: &mut Context<'_>,
+    report: &mut Report,
+) -> Option<IdpProtocol> {
+    let oidc = raw
+        .oidc
+        .as_ref()
+        .map(|oidc| self::oidc(&format!("{path}.oidc"), raw, oidc, context, report));
+    let saml = raw
+        .saml
+        .as_ref()
+        .map(|saml| saml::saml(&format!("{path}.saml"), raw, saml, context, report));
+    match (oidc, saml, &raw.saml) {
+        (Some(oidc), None, _) => Some(IdpProtocol::Oidc(Arc::new(oidc?))),
+        (None, Some(saml), _) => Some(IdpProtocol::Saml(Arc::new(saml?))),
+        (Some(_), Some(_), Some(second)) => {
+            report.add(
+                second.place,
+                format!("`{path}` has both `oidc` and `saml`"),
+                "keep one here, and give the other an entry of its own, joined by `same_users_as`",
+            );
+            None
+        }
+        (None, None, _) | (Some(_), Some(_), None) => {
+            report.add(
+                raw.place,
+                format!("`{path}` has neither `oidc` nor `saml`"),
+                "add `oidc: { issuer: …, client_id: …, client_secret: … }` or `saml: { metadata_url: … }` here",
+            );
+            None
+        }
+    }
 }
 
 fn oidc(
@@ -155,6 +182,8 @@ fn oidc(
         .and_then(|text| issuer(path, text, report));
     let client_auth = client_auth(path, raw, context, report);
     let scopes = scopes(path, raw.scopes.as_ref(), report);
+    let names = idp.attributes.as_ref()?;
+    only_of_saml(names, report);
     Some(OidcConfig {
         issuer: issuer?,
         client_id: raw.client_id.as_ref()?.0.clone(),
@@ -171,7 +200,7 @@ fn oidc(
         },
         refresh_every: raw.refresh_every.as_ref().map(|period| period.0),
         allow_unverified_email: raw.allow_unverified_email.as_ref()?.value,
-        attributes: attributes(idp.attributes.as_ref()?)?,
+        attributes: attributes(names),
     })
 }
 
@@ -284,15 +313,36 @@ fn scopes(path: &str, raw: Option<&At<List<Text>>>, report: &mut Report) -> Opti
     Some(scopes)
 }
 
-fn attributes(raw: &RawAttributes) -> Option<AttributePaths> {
-    Some(AttributePaths {
-        email: raw.email.as_ref()?.0.clone(),
-        name: raw.name.as_ref()?.0.clone(),
-        given_name: raw.given_name.as_ref()?.0.clone(),
-        family_name: raw.family_name.as_ref()?.0.clone(),
-        groups: raw.groups.as_ref()?.0.clone(),
-        username: raw.username.as_ref()?.0.clone(),
-    })
+/// Claims have one name and lists are lists: OIDC needs neither presets nor separators.
+fn only_of_saml(raw: &RawAttributes, report: &mut Report) {
+    let preset = raw.preset.as_ref().map(|at| ("preset", at.place));
+    let separator = raw.groups_separator.as_ref();
+    let separator = separator.map(|at| ("groups_separator", at.place));
+    for (key, place) in preset.into_iter().chain(separator) {
+        report.add(
+            place,
+            format!("`attributes.{key}` is for SAML, and this IdP speaks OIDC"),
+            format!(
+                "remove `{key}`; name the claims instead, such as `groups: realm_access.roles`"
+            ),
+        );
+    }
+}
+
+fn attributes(raw: &RawAttributes) -> AttributePaths {
+    let or = |named: &Option<At<Text>>, usual: &str| {
+        named
+            .as_ref()
+            .map_or_else(|| usual.to_owned(), |text| text.0.clone())
+    };
+    AttributePaths {
+        email: or(&raw.email, "email"),
+        name: or(&raw.name, "name"),
+        given_name: or(&raw.given_name, "given_name"),
+        family_name: or(&raw.family_name, "family_name"),
+        groups: or(&raw.groups, "groups"),
+        username: or(&raw.username, "preferred_username"),
+    }
 }
 
 /// `same_users_as`: the other one exists, is a root itself, and both share a domain.

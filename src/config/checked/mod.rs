@@ -5,6 +5,7 @@ mod access;
 mod apps;
 mod idps;
 mod provisioning;
+mod saml;
 mod secrets;
 mod sites;
 mod top;
@@ -40,6 +41,7 @@ pub(super) fn config(
         .and_then(|store| top::store(store, report));
     let sessions = top::sessions(raw.sessions.as_ref(), report);
     let seal_keys = top::seal_keys(raw.keys.as_ref(), context, report);
+    let saml_keys = saml::keys(raw.keys.as_ref(), context, report);
     let trusted_proxies = top::trusted_proxies(raw.trusted_proxies.as_ref(), report);
     let return_to_origins = top::return_to_origins(raw.return_to_origins.as_ref(), report);
     let timeouts = top::timeouts(raw.timeouts.as_ref());
@@ -63,7 +65,7 @@ pub(super) fn config(
         store: store?,
         sessions,
         seal_keys: seal_keys?,
-        saml_keys: Vec::new(),
+        saml_keys: saml_keys?,
         trusted_proxies: trusted_proxies?,
         return_to_origins: return_to_origins?,
         timeouts: timeouts?,

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use crate::config::WebhookKey;
 use crate::config::load::Problem;
-use crate::config::raw::{At, Report, SecretSource};
+use crate::config::raw::{At, Report, SecretSource, Text};
 use crate::secret::Secret;
 
 /// What becomes of a secret that is not set on this machine.
@@ -70,7 +70,7 @@ impl<'a> Context<'a> {
                 Ok(text) => Secret::new(without_newline(&text)),
                 Err(error) => {
                     let what = format!("`{path}`: the file {file} cannot be read: {error}");
-                    let fix = "write the secret into that file, readable for usher";
+                    let fix = "write it into that file, readable for usher";
                     return self.missing(source, what, fix, report);
                 }
             },
@@ -79,7 +79,7 @@ impl<'a> Context<'a> {
             report.add(
                 source.place,
                 format!("`{path}` is empty"),
-                "give the secret a value",
+                "give it a value",
             );
             return None;
         }
@@ -97,6 +97,20 @@ impl<'a> Context<'a> {
             Found::Value(secret) => Some(secret),
             Found::Elsewhere => Some(Secret::new(STANDARD.encode(random()?))),
         }
+    }
+
+    /// Whether a file can be read; `None` after a problem.
+    pub(in crate::config) fn file(
+        &mut self,
+        path: &str,
+        file: &At<Text>,
+        report: &mut Report,
+    ) -> Option<Found> {
+        let source = At {
+            place: file.place,
+            value: SecretSource::File(file.0.clone()),
+        };
+        self.find(path, &source, report)
     }
 
     fn missing(

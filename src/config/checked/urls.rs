@@ -164,3 +164,27 @@ pub(super) fn callback(path: &str, text: &At<Text>, report: &mut Report) -> Opti
     }
     url
 }
+
+/// An endpoint of an IdP: https, or http on this machine.
+pub(super) fn endpoint(path: &str, text: &At<Text>, report: &mut Report) -> Option<Url> {
+    let example = "write the whole URL, such as `https://login.acme.example/saml`";
+    let mut refuse = |what: &str| {
+        report.add(text.place, format!("`{path}` {what}"), example);
+        None
+    };
+    let Ok(url) = Url::parse(&text.0) else {
+        return refuse("is not a URL");
+    };
+    let Some(host) = url.host() else {
+        return refuse("has no host");
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if is_local(&host) => {}
+        _ => return refuse("must be https (http only on localhost)"),
+    }
+    if url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return refuse("must not have a fragment or user name");
+    }
+    Some(url)
+}

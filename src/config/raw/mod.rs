@@ -5,7 +5,9 @@ mod reader;
 mod values;
 
 pub(super) use reader::{At, LATER, Read, Report, suggestion};
-pub(super) use values::{Limit, List, OneOrMany, Period, SecretSource, Table, Text};
+pub(super) use values::{
+    CertificateSource, Limit, List, OneOrMany, Period, SecretSource, Table, Text,
+};
 
 use std::borrow::Cow;
 
@@ -128,6 +130,18 @@ record! {
     RawKeys {
         /// Secrets of at least 32 characters that seal cookies, newest first (`openssl rand -base64 32`); empty: made and kept in the store.
         default("[]") seal: List<SecretSource>,
+        /// Key pairs of the SAML service provider, newest first: the first signs, all of them decrypt and stand in the metadata. Empty: made and kept in the store.
+        default("[]") saml: List<RawSamlKey>,
+    }
+}
+
+record! {
+    /// One key pair of the SAML service provider.
+    RawSamlKey {
+        /// Its certificate, self-signed as a rule (`usher saml keys` makes one).
+        required certificate: CertificateSource,
+        /// Its private key in PEM (PKCS#8, RSA of at least 2048 bits).
+        required key: SecretSource,
     }
 }
 
@@ -162,7 +176,7 @@ record! {
 record! {
     /// One identity provider.
     RawIdp {
-        /// Its name in URLs: `/_usher/oidc/{id}/callback`. Small letters, digits and `-`; not `local`.
+        /// Its name in URLs: `/_usher/oidc/{id}/callback`, `/_usher/saml/{id}/acs`. Small letters, digits and `-`; not `local`.
         required id: Text,
         /// Its name on the sign-in page; absent: the id.
         optional label: Text,
@@ -172,12 +186,14 @@ record! {
         default("[]") email_domains: List<Text>,
         /// Another IdP whose users these are: joined by verified e-mail within the domains of both. Absent: never joined.
         optional same_users_as: Text,
-        /// OpenID Connect.
+        /// OpenID Connect. An IdP has exactly one of `oidc` and `saml`.
         optional oidc: RawOidc,
-        /// Names of claims, or dotted paths to them, such as `realm_access.roles`.
+        /// SAML 2.0. An IdP has exactly one of `oidc` and `saml`.
+        optional saml: RawSaml,
+        /// With OIDC names of claims, or dotted paths to them, such as `realm_access.roles`; with SAML the `Name` or `FriendlyName` of attributes.
         default("{}") attributes: RawAttributes,
     }
-    later { "saml", "scim" }
+    later { "scim" }
 }
 
 record! {
@@ -232,20 +248,92 @@ choice! {
 }
 
 record! {
+    /// SAML 2.0 settings of an IdP. Where it is: `metadata_url`, `metadata_file`, or `sso_url` with `entity_id` and `certificates`.
+    RawSaml {
+        /// The IdP's metadata, over https (http only on localhost); fetched again in time.
+        optional metadata_url: Text,
+        /// The IdP's metadata as a file.
+        optional metadata_file: Text,
+        /// The IdP's entity ID. Needed with `sso_url`; with metadata only where that describes several IdPs.
+        optional entity_id: Text,
+        /// The IdP's single sign-on URL, as its admin page shows it.
+        optional sso_url: Text,
+        /// The IdP's single logout URL, with `sso_url`; absent: no single logout.
+        optional slo_url: Text,
+        /// The IdP's signing certificates, with `sso_url`: the next one can stand there before the IdP changes over.
+        optional certificates: List<CertificateSource>,
+        /// If set, the metadata must be signed by the key of one of these certificates.
+        default("[]") metadata_certificates: List<CertificateSource>,
+        /// How requests go to the IdP.
+        default("redirect") binding: RawSamlBinding,
+        /// Whether sign-in requests are signed; logout messages always are.
+        default("true") sign_requests: bool,
+        /// The NameID format to ask for; absent: the IdP chooses.
+        optional name_id_format: RawNameIdFormat,
+        /// Authentication context classes (URIs) of which the IdP must use exactly one; empty: any.
+        default("[]") authn_context: List<Text>,
+        /// Whether people sign in at the IdP anew each time (`ForceAuthn`).
+        default("false") force_authn: bool,
+        /// Whether the IdP may show nothing (`IsPassive`): who is not signed in there is refused.
+        default("false") is_passive: bool,
+        /// The attribute that names a person for good, instead of the NameID; needed where NameIDs are transient.
+        optional subject: Text,
+        /// Whether sign-ins that begin at the IdP's portal are taken. They cannot be tied to a browser, so they are off.
+        default("false") idp_initiated: bool,
+    }
+}
+
+choice! {
+    /// `binding`.
+    RawSamlBinding {
+        Redirect = "redirect",
+        Post = "post",
+    }
+}
+
+choice! {
+    /// `name_id_format`.
+    RawNameIdFormat {
+        Persistent = "persistent",
+        Email = "email",
+        Transient = "transient",
+        Unspecified = "unspecified",
+    }
+}
+
+choice! {
+    /// `attributes.preset`.
+    RawSamlPreset {
+        Usual = "usual",
+        Entra = "entra",
+        Okta = "okta",
+        Google = "google",
+        Keycloak = "keycloak",
+        Oracle = "oracle",
+        Adfs = "adfs",
+        Shibboleth = "shibboleth",
+    }
+}
+
+record! {
     /// Where attributes are found.
     RawAttributes {
-        /// E-mail address.
-        default("email") email: Text,
-        /// Full name.
-        default("name") name: Text,
-        /// Given name.
-        default("given_name") given_name: Text,
-        /// Family name.
-        default("family_name") family_name: Text,
-        /// Groups.
-        default("groups") groups: Text,
-        /// Username.
-        default("preferred_username") username: Text,
+        /// SAML only: the names that this IdP uses, where none is given below; absent: `usual`, the common ones of all.
+        optional preset: RawSamlPreset,
+        /// E-mail address; absent: `email` with OIDC, the preset's names with SAML.
+        optional email: Text,
+        /// Full name; absent: `name` with OIDC, the preset's names with SAML.
+        optional name: Text,
+        /// Given name; absent: `given_name` with OIDC, the preset's names with SAML.
+        optional given_name: Text,
+        /// Family name; absent: `family_name` with OIDC, the preset's names with SAML.
+        optional family_name: Text,
+        /// Groups; absent: `groups` with OIDC, the preset's names with SAML.
+        optional groups: Text,
+        /// Username; absent: `preferred_username` with OIDC, the preset's names with SAML.
+        optional username: Text,
+        /// SAML only: what separates several groups within one value, such as `;`; absent: each value is one group.
+        optional groups_separator: Text,
     }
 }
 

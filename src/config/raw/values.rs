@@ -327,38 +327,41 @@ pub(in crate::config) enum SecretSource {
 
 impl Read for SecretSource {
     fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
-        const FORMS: &str = "a secret: { env: NAME }, { file: path } or the secret itself";
-        match &node.value {
-            Value::Scalar { text, .. } if !node.is_null() => {
-                Some(Self::Plain(Secret::new(text.clone())))
-            }
-            Value::Map(entries) => {
-                let [entry] = entries.as_slice() else {
-                    report.wrong_type(node, path, FORMS);
+        source(node, path, "secret", report)
+    }
+}
+
+/// What is a `noun` comes from the environment, from a file, or stands here.
+fn source(node: &Node, path: &str, noun: &str, report: &mut Report) -> Option<SecretSource> {
+    let forms = || format!("a {noun}: {{ env: NAME }}, {{ file: path }} or the {noun} itself");
+    match &node.value {
+        Value::Scalar { text, .. } if !node.is_null() => {
+            Some(SecretSource::Plain(Secret::new(text.clone())))
+        }
+        Value::Map(entries) => {
+            let [entry] = entries.as_slice() else {
+                report.wrong_type(node, path, &forms());
+                return None;
+            };
+            let source = match entry.key.as_str() {
+                "env" => SecretSource::Env,
+                "file" => SecretSource::File,
+                other => {
+                    let key = join(path, other);
+                    report.add(
+                        entry.place,
+                        format!("`{key}` is not where a {noun} can come from"),
+                        "write { env: NAME } or { file: path }",
+                    );
                     return None;
-                };
-                let source = match entry.key.as_str() {
-                    "env" => Self::Env,
-                    "file" => Self::File,
-                    other => {
-                        report.add(
-                            entry.place,
-                            format!(
-                                "`{}` is not where a secret can come from",
-                                join(path, other)
-                            ),
-                            "write { env: NAME } or { file: path }",
-                        );
-                        return None;
-                    }
-                };
-                let Text(name) = Text::read(&entry.node, &join(path, &entry.key), report)?;
-                Some(source(name))
-            }
-            Value::Scalar { .. } | Value::List(_) => {
-                report.wrong_type(node, path, FORMS);
-                None
-            }
+                }
+            };
+            let Text(name) = Text::read(&entry.node, &join(path, &entry.key), report)?;
+            Some(source(name))
+        }
+        Value::Scalar { .. } | Value::List(_) => {
+            report.wrong_type(node, path, &forms());
+            None
         }
     }
 }
@@ -379,5 +382,28 @@ impl JsonSchema for SecretSource {
             "description": "A secret: from the environment, from a file (one newline at its end is cut off), or as it is.",
             "anyOf": [from("env"), from("file"), { "type": "string", "minLength": 1 }]
         })
+    }
+}
+
+/// A certificate as written: `{ file: path }`, `{ env: NAME }`, or its PEM or base64.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct CertificateSource(pub(in crate::config) SecretSource);
+
+impl Read for CertificateSource {
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        source(node, path, "certificate", report).map(Self)
+    }
+}
+
+impl JsonSchema for CertificateSource {
+    fn schema_name() -> Cow<'static, str> {
+        "Certificate".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = SecretSource::json_schema(generator);
+        let text = "A certificate in PEM or as its base64: from a file, from the environment, or as it is.";
+        schema.insert("description".to_owned(), text.into());
+        schema
     }
 }

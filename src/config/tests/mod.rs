@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod refusals;
+mod saml;
 
 use super::*;
 
@@ -79,7 +80,7 @@ fn the_example_parses_and_means_what_it_says() {
     assert_eq!(config.sites[0].cookie_name, "__Host-usher");
     assert_eq!(config.apps[0].access.len(), 4);
     let provisioning = config.apps[0].provisioning.as_ref().unwrap();
-    assert_eq!(provisioning.group_roles.len(), 3);
+    assert_eq!(provisioning.group_roles.len(), 4);
     let callback = provisioning.callback.as_ref().unwrap();
     assert_eq!(callback.secrets[0].0, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef");
     let Preset::Custom(map) = &config.apps[1].headers.preset else {
@@ -121,7 +122,7 @@ identity_providers:
       client_id: usher
       client_secret: { env: NOT_SET }
   - id: acme
-    saml: { metadata_url: https://x.example }
+    saml: { metadata_url: http://x.example }
 apps:
   - id: wiki
     upstream: [http://127.0.0.1:3000]
@@ -142,8 +143,8 @@ usher.yaml:10:22: `identity_providers[0].oidc.client_secret`: the environment va
   set NOT_SET
 usher.yaml:11:9: `identity_providers`: the id `acme` is here twice
   give it another id; the first is in line 6
-usher.yaml:12:5: `identity_providers[1].saml` is not in this version yet: it comes with a later release
-  remove `saml`
+usher.yaml:12:27: `identity_providers[1].saml.metadata_url` must be https (http only on localhost)
+  write the whole URL, such as `https://login.acme.example/saml`
 usher.yaml:15:15: `apps[0].upstream` must be text, but is a list
   write text here
 usher.yaml:17:48: `apps[0].access[0].allow`: the role `admin` is not in `provisioning.roles`, so nobody has it

@@ -116,7 +116,7 @@ fn refuses_idps_that_cannot_work() {
     );
     refuses(
         &SMALL.replace("oidc:", "attributes: {} #"),
-        "`identity_providers[0].oidc` is missing",
+        "has neither `oidc` nor `saml`",
     );
     let oidc = |from: &str, to: &str| SMALL.replace(from, to);
     let secret = ", client_secret: s3cret-of-acme";

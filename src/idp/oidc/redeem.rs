@@ -127,6 +127,7 @@ impl OidcIdp {
                     id_token: answer.id_token,
                     refresh_token: answer.refresh_token,
                     access_token: Some(answer.access_token),
+                    name_id: None,
                 },
             },
         })

@@ -107,6 +107,7 @@ impl OidcIdp {
                     .refresh_token
                     .or_else(|| former.refresh_token.clone()),
                 access_token: Some(answer.access_token),
+                name_id: None,
             },
         })
     }
