@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::assertion::VerifiedAssertion;
 use super::check::{Check, Refused, Steps, shown};
-use super::encryption::{self, DecryptError, Integrity};
+use super::encryption::{self, DecryptError, Integrity, UNIFORM};
 use super::signature::{self, SignatureError, SignedOctets};
 use super::xml::{self, Document, Limits, Node, XmlError};
 use crate::certificate::Certificate;
@@ -129,7 +129,7 @@ fn of_response(
                 .map_err(|error| cannot_decrypt(&error))?;
             let document = decrypted(&plaintext)?;
             let assertion =
-                shape::assertion(&document, true).map_err(|_| cannot_decrypt(&UNUSABLE))?;
+                shape::assertion(&document, true).map_err(|_| cannot_decrypt(&UNIFORM))?;
             steps.passed(Check::Decryption, "EncryptedAssertion");
             let signed = verified(assertion, "Assertion", expected, steps)?;
             of_assertion(assertion, above, signed, expected, steps)
@@ -216,16 +216,11 @@ fn parse(xml: &[u8]) -> Result<Document<'_>, Refused> {
     })
 }
 
-/// All that is said about a plaintext that is no use: more would tell a stranger about it.
-const UNUSABLE: DecryptError = DecryptError {
-    cause: "no key of this site opens it, or it was changed on the way",
-};
-
 fn cannot_decrypt(error: &DecryptError) -> Refused {
     Refused::at(Check::Decryption, error.to_string())
 }
 
 /// Parses what was decrypted.
 fn decrypted(plaintext: &[u8]) -> Result<Document<'_>, Refused> {
-    parse(plaintext).map_err(|_| cannot_decrypt(&UNUSABLE))
+    parse(plaintext).map_err(|_| cannot_decrypt(&UNIFORM))
 }

@@ -4,13 +4,11 @@ use jiff::Timestamp;
 
 use super::super::assertion::{NameId, VerifiedAssertion};
 use super::super::check::{Check, Refused, Steps, shown};
-use super::super::encryption::{self, Integrity};
+use super::super::encryption::{self, Integrity, UNIFORM};
 use super::super::xml::{ASSERTION, DSIG, Node, is, optional_attribute, text};
 use super::clock::{Clock, instant, later, required, with_skew};
 use super::shape::{MANY, Parts, at, closed};
-use super::{
-    AUTHENTICATED, Expected, FRESH, UNUSABLE, attributes, cannot_decrypt, envelope, shape,
-};
+use super::{AUTHENTICATED, Expected, FRESH, attributes, cannot_decrypt, envelope, shape};
 
 const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
 const UNSPECIFIED: &str = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified";
@@ -178,7 +176,7 @@ fn sole_name(
     let plaintext = encryption::decrypt(**name, expected.keys, Integrity::Signed)
         .map_err(|error| cannot_decrypt(&error))?;
     let document = super::decrypted(&plaintext)?;
-    let node = shape::name_id(&document).map_err(|_| cannot_decrypt(&UNUSABLE))?;
+    let node = shape::name_id(&document).map_err(|_| cannot_decrypt(&UNIFORM))?;
     steps.passed(Check::Decryption, "EncryptedID");
     name_id(node)
 }
