@@ -73,6 +73,26 @@ impl<T> Default for Cached<T> {
 }
 
 impl<T> Cached<T> {
+    /// A document that is there from the beginning, and is fresh for so long.
+    pub(in crate::idp) fn holding(value: T, fresh_for: Duration) -> Self {
+        let entry = Entry {
+            value,
+            fetched: Instant::now(),
+            fresh_for,
+        };
+        Self {
+            last_good: ArcSwapOption::from_pointee(entry),
+            last_failure: Mutex::new(None),
+        }
+    }
+
+    /// Takes the document of `former` over, if there is none yet.
+    pub(in crate::idp) fn take_over(&self, former: &Self) {
+        if self.last_good.load().is_none() {
+            self.last_good.store(former.last_good());
+        }
+    }
+
     /// The last document that was fetched, however old.
     pub(in crate::idp) fn last_good(&self) -> Option<Arc<Entry<T>>> {
         self.last_good.load_full()

@@ -31,10 +31,11 @@ pub struct SessionKey(pub [u8; 32]);
 impl SessionKey {
     /// Of a cookie value as it was sent; `None` unless it is exactly 43 base64url characters (256 bits).
     pub fn of_cookie(value: &[u8]) -> Option<Self> {
+        // Without an early end, so that several bytes are compared at once.
         let well_formed = value.len() == COOKIE_LEN
-            && value
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+            && value.iter().fold(true, |good, byte| {
+                good & (byte.is_ascii_alphanumeric() | (*byte == b'-') | (*byte == b'_'))
+            });
         well_formed.then(|| Self::digest(value))
     }
 
@@ -47,11 +48,12 @@ impl SessionKey {
     }
 
     /// As the store writes it.
-    fn to_text(self) -> String {
+    pub fn to_text(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    fn from_text(text: &str) -> Option<Self> {
+    /// Of what [`SessionKey::to_text`] wrote.
+    pub fn from_text(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         Some(Self(bytes.try_into().ok()?))
     }

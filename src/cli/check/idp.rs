@@ -1,4 +1,4 @@
-//! An identity provider: DNS, discovery, keys, clock.
+//! An identity provider, and what is alike for both protocols.
 
 use std::time::Duration;
 
@@ -6,22 +6,14 @@ use bytes::Bytes;
 use http::header::{ACCEPT, DATE};
 use http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
-use serde_json::Value;
-use url::{Host, Url};
 
-use super::{Lines, reach};
-use crate::config::{ClientAuth, Idp, IdpProtocol, OidcConfig, ResponseMode, Userinfo};
+use super::{Lines, oidc, saml};
+use crate::config::{Idp, IdpProtocol};
 use crate::outbound::{Answer, Outbound};
 
 /// For one document.
-const WITHIN: Duration = Duration::from_secs(10);
-/// Bytes of one document.
-const LIMIT: usize = 1024 * 1024;
-/// Signature algorithms of ID tokens that usher takes: asymmetric ones.
-const ALGORITHMS: [&str; 9] = [
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
-];
-/// `exp` and `iat` are judged with 60 s of skew: beyond, every sign-in fails.
+pub(super) const WITHIN: Duration = Duration::from_secs(10);
+/// Times of tokens and assertions are judged with 60 s of skew: beyond, every sign-in fails.
 const CLOCK_FAILS: Duration = Duration::from_secs(60);
 const CLOCK_WARNS: Duration = Duration::from_secs(5);
 
@@ -29,63 +21,31 @@ const CLOCK_WARNS: Duration = Duration::from_secs(5);
 pub(super) async fn check(idp: &Idp, outbound: &Outbound, now: Timestamp) -> Lines {
     let mut lines = Lines::default();
     let check = format!("IdP {}", idp.id);
-    match &idp.protocol {
-        IdpProtocol::Saml(_) => todo!(),
-        IdpProtocol::Oidc(oidc) => {
-            if let Err(why) = discover(&check, oidc, outbound, now, &mut lines).await {
-                lines.fail(&check, why);
-            }
+    let result = match &idp.protocol {
+        IdpProtocol::Saml(saml) => {
+            saml::check(&check, (idp, saml), outbound, now, &mut lines).await
         }
+        IdpProtocol::Oidc(oidc) => oidc::discover(&check, oidc, outbound, now, &mut lines).await,
+    };
+    if let Err(why) = result {
+        lines.fail(&check, why);
     }
     lines
 }
 
-async fn discover(
-    check: &str,
-    oidc: &OidcConfig,
+/// A document: at most `limit` bytes, status 200 or an error.
+pub(super) async fn get(
+    url: &str,
+    accept: &str,
+    limit: usize,
     outbound: &Outbound,
-    now: Timestamp,
-    lines: &mut Lines,
-) -> Result<(), String> {
-    let issuer = Url::parse(&oidc.issuer).map_err(|error| error.to_string())?;
-    let host = issuer.host_str().unwrap_or_default();
-    let port = issuer.port_or_known_default().unwrap_or(443);
-    reach::dns(host, port).await?;
-    lines.fine(check, format!("{host} is in DNS"));
-    let url = format!(
-        "{}/.well-known/openid-configuration",
-        oidc.issuer.trim_end_matches('/')
-    );
-    let asked = std::time::Instant::now();
-    let answer = get(&url, outbound).await?;
-    clock(check, &answer.headers, now, asked.elapsed(), lines);
-    let metadata = json(&url, &answer)?;
-    let named = metadata
-        .get("issuer")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if named != oidc.issuer {
-        return Err(format!(
-            "its metadata is of the issuer {named:?}, the config says {:?}: write exactly what it says",
-            oidc.issuer
-        ));
-    }
-    lines.fine(check, format!("discovery: {url}"));
-    capabilities(check, oidc, &metadata, lines);
-    endpoints(check, oidc, &metadata, lines);
-    let Some(jwks_uri) = metadata.get("jwks_uri").and_then(Value::as_str) else {
-        return Ok(());
-    };
-    keys(check, jwks_uri, outbound, lines).await
-}
-
-async fn get(url: &str, outbound: &Outbound) -> Result<Answer, String> {
+) -> Result<Answer, String> {
     let request = Request::get(url)
-        .header(ACCEPT, "application/json")
+        .header(ACCEPT, accept)
         .body(Bytes::new())
         .map_err(|error| format!("{url}: {error}"))?;
     let answer = outbound
-        .send(request, LIMIT, WITHIN)
+        .send(request, limit, WITHIN)
         .await
         .map_err(|error| format!("{url}: {error}"))?;
     if answer.status == StatusCode::OK {
@@ -94,12 +54,14 @@ async fn get(url: &str, outbound: &Outbound) -> Result<Answer, String> {
     Err(format!("{url} answers {}", answer.status))
 }
 
-fn json(url: &str, answer: &Answer) -> Result<Value, String> {
-    serde_json::from_slice(&answer.body).map_err(|error| format!("{url} is no JSON: {error}"))
-}
-
 /// Compares clocks; `Date` has whole seconds, and the answer took a while.
-fn clock(check: &str, headers: &HeaderMap, now: Timestamp, took: Duration, lines: &mut Lines) {
+pub(super) fn clock(
+    check: &str,
+    headers: &HeaderMap,
+    now: Timestamp,
+    took: Duration,
+    lines: &mut Lines,
+) {
     let theirs = headers
         .get(DATE)
         .and_then(|date| date.to_str().ok())
@@ -118,7 +80,7 @@ fn clock(check: &str, headers: &HeaderMap, now: Timestamp, took: Duration, lines
         lines.fail(
             check,
             format!(
-                "the clocks are {seconds} s apart: tokens will be refused; set this machine's clock"
+                "the clocks are {seconds} s apart: sign-ins will be refused; set this machine's clock"
             ),
         );
     } else if apart > CLOCK_WARNS {
@@ -126,129 +88,4 @@ fn clock(check: &str, headers: &HeaderMap, now: Timestamp, took: Duration, lines
     } else {
         lines.fine(check, "the clocks agree");
     }
-}
-
-/// What the IdP says that it can do. Where it says nothing, the standard's default counts.
-fn capabilities(check: &str, oidc: &OidcConfig, metadata: &Value, lines: &mut Lines) {
-    let lists = |key: &str, value: &str| list(metadata, key).map(|list| list.contains(&value));
-    match lists("code_challenge_methods_supported", "S256") {
-        Some(true) => lines.fine(check, "PKCE with S256"),
-        Some(false) => lines.fail(check, "it does not support PKCE with S256"),
-        None => lines.warn(
-            check,
-            "it does not say whether it supports PKCE; usher uses S256",
-        ),
-    }
-    if lists("response_types_supported", "code") == Some(false) {
-        lines.fail(check, "it does not support the code flow");
-    }
-    let algorithms = list(metadata, "id_token_signing_alg_values_supported");
-    if algorithms.is_some_and(|list| !list.iter().any(|alg| ALGORITHMS.contains(alg))) {
-        lines.fail(
-            check,
-            format!("it signs ID tokens with none of {}", ALGORITHMS.join(", ")),
-        );
-    }
-    let auth = match &oidc.client_auth {
-        ClientAuth::Basic(_) => "client_secret_basic",
-        ClientAuth::Post(_) => "client_secret_post",
-        ClientAuth::PrivateKeyJwt(_) => "private_key_jwt",
-        ClientAuth::None => "none",
-    };
-    let supports = lists("token_endpoint_auth_methods_supported", auth);
-    if supports.unwrap_or(auth == "client_secret_basic" || auth == "none") {
-        lines.fine(check, format!("`client_auth: {auth}`"));
-    } else {
-        lines.warn(
-            check,
-            format!("it does not say that it supports `client_auth: {auth}`"),
-        );
-    }
-    if oidc.response_mode == ResponseMode::FormPost
-        && lists("response_modes_supported", "form_post") == Some(false)
-    {
-        lines.fail(check, "it does not support `response_mode: form_post`");
-    }
-    for scope in &oidc.scopes {
-        if lists("scopes_supported", scope) == Some(false) {
-            lines.warn(check, format!("it does not list the scope `{scope}`"));
-        }
-    }
-}
-
-fn list<'a>(metadata: &'a Value, key: &str) -> Option<Vec<&'a str>> {
-    let list = metadata.get(key)?.as_array()?;
-    Some(list.iter().filter_map(Value::as_str).collect())
-}
-
-fn endpoints(check: &str, oidc: &OidcConfig, metadata: &Value, lines: &mut Lines) {
-    let mut needed = vec!["authorization_endpoint", "token_endpoint", "jwks_uri"];
-    if oidc.userinfo == Userinfo::Always {
-        needed.push("userinfo_endpoint");
-    }
-    let mut fine = true;
-    for key in ["userinfo_endpoint", "end_session_endpoint"]
-        .into_iter()
-        .filter(|key| !needed.contains(key) && metadata.get(key).is_some())
-        .chain(needed.iter().copied())
-    {
-        let why = match metadata.get(key).and_then(Value::as_str).map(Url::parse) {
-            None => "is missing",
-            Some(Err(_)) => "is not a URL",
-            Some(Ok(url)) if is_safe(&url) => continue,
-            Some(Ok(_)) => "is not https",
-        };
-        fine = false;
-        lines.fail(check, format!("the metadata's {key} {why}"));
-    }
-    if fine {
-        lines.fine(check, "its endpoints are https");
-    }
-    if metadata.get("end_session_endpoint").is_none() {
-        lines.note(
-            check,
-            "it has no end_session_endpoint: signing out ends the session here, not there",
-        );
-    }
-}
-
-/// https, or http that never leaves this machine.
-fn is_safe(url: &Url) -> bool {
-    let local = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    url.scheme() == "https" || (url.scheme() == "http" && local)
-}
-
-async fn keys(
-    check: &str,
-    jwks_uri: &str,
-    outbound: &Outbound,
-    lines: &mut Lines,
-) -> Result<(), String> {
-    let document = json(jwks_uri, &get(jwks_uri, outbound).await?)?;
-    let keys = document
-        .get("keys")
-        .and_then(Value::as_array)
-        .ok_or_else(|| format!("{jwks_uri} has no list of keys"))?;
-    let usable = keys.iter().filter(|key| can_verify(key)).count();
-    if usable == 0 {
-        return Err(format!("{jwks_uri} has no key that verifies ID tokens"));
-    }
-    lines.fine(
-        check,
-        format!("JWKS: {usable} of {} keys usable", keys.len()),
-    );
-    Ok(())
-}
-
-/// A public key for signatures (RFC 7517 4): asymmetric, and not for encryption.
-fn can_verify(key: &Value) -> bool {
-    let text = |name: &str| key.get(name).and_then(Value::as_str);
-    matches!(text("kty"), Some("RSA" | "EC" | "OKP"))
-        && text("use").is_none_or(|used| used == "sig")
-        && text("alg").is_none_or(|alg| ALGORITHMS.contains(&alg))
 }

@@ -2,7 +2,9 @@
 
 mod idp;
 mod local;
+mod oidc;
 mod reach;
+mod saml;
 
 use std::process::ExitCode;
 
@@ -146,22 +148,13 @@ fn count(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
-/// What must be entered at each IdP: it compares redirect URIs as strings.
+/// What must be entered at each IdP: it compares URLs as strings.
 fn to_register(config: &Config, lines: &mut Lines) {
     for idp in &config.idps {
         let check = format!("register at {}", idp.id);
-        for site in &config.sites {
-            let base = format!("{}{}", site.public_url.origin, config.prefix);
-            match idp.protocol {
-                IdpProtocol::Saml(_) => {
-                    lines.note(&check, format!("ACS URL {base}/saml/{}/acs", idp.id));
-                }
-                IdpProtocol::Oidc(_) => {
-                    let id = &idp.id;
-                    lines.note(&check, format!("redirect URI {base}/oidc/{id}/callback"));
-                    lines.note(&check, format!("post-logout redirect URI {base}/sign-out"));
-                }
-            }
+        match idp.protocol {
+            IdpProtocol::Saml(_) => saml::to_register(&check, idp, config, lines),
+            IdpProtocol::Oidc(_) => oidc::to_register(&check, idp, config, lines),
         }
     }
 }
@@ -169,6 +162,7 @@ fn to_register(config: &Config, lines: &mut Lines) {
 async fn online(config: &Config, outbound: &Outbound, now: Timestamp, lines: &mut Lines) {
     local::tls(config, now, lines);
     local::keys(config, lines);
+    saml::keys(config, now, lines);
     local::store(config, lines);
     let sites = join_all(config.sites.iter().map(|site| reach::site(site))).await;
     let idps = join_all(config.idps.iter().map(|idp| idp::check(idp, outbound, now))).await;

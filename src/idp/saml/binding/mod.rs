@@ -5,6 +5,10 @@ pub mod redirect;
 
 use url::Url;
 
+/// Bytes of a `RelayState` that comes with a message. The standard allows 80 (Bindings 3.4.3), but IdPs send URLs and longer
+/// keys of their own with logout requests, which have to be sent back as they are; the answer must still fit into a URL.
+pub const RELAY_STATE: usize = 1024;
+
 /// Which of the two messages of a protocol: its parameter name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message {

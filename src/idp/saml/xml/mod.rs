@@ -3,11 +3,13 @@
 pub mod canonical;
 pub mod scan;
 pub mod time;
+mod token;
 pub mod write;
 
 use std::borrow::Cow;
 
 pub use roxmltree::{Document, Node, NodeId};
+use roxmltree::{NodeType, ParsingOptions};
 
 pub use scan::{Limits, ScanError};
 
@@ -40,12 +42,24 @@ pub enum XmlError {
     Shape(String),
 }
 
+/// Characters of a parser's complaint that are kept: it quotes names, which may be as long as the document.
+const COMPLAINT: usize = 160;
+
 /// Scans, then parses.
 ///
 /// # Errors
 /// [`XmlError::Scan`] and [`XmlError::NotWellFormed`].
-pub fn parse<'a>(_bytes: &'a [u8], _limits: &Limits) -> Result<Document<'a>, XmlError> {
-    todo!()
+pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Document<'a>, XmlError> {
+    let text = scan::scan(bytes, limits)?;
+    let options = ParsingOptions {
+        allow_dtd: false,
+        nodes_limit: u32::try_from(limits.nodes.saturating_mul(2)).unwrap_or(u32::MAX),
+        ..ParsingOptions::default()
+    };
+    Document::parse_with_options(text, options).map_err(|error| {
+        let complaint = error.to_string();
+        XmlError::NotWellFormed(complaint.chars().take(COMPLAINT).collect())
+    })
 }
 
 /// Whether `node` is the element `name` of `namespace`.
@@ -59,20 +73,38 @@ pub fn is(node: Node<'_, '_>, namespace: &str, name: &str) -> bool {
 ///
 /// # Errors
 /// [`XmlError::Shape`] if there is other text between them.
-pub fn children<'a, 'i>(_node: Node<'a, 'i>) -> Result<Vec<Node<'a, 'i>>, XmlError> {
-    todo!()
+pub fn children<'a, 'i>(node: Node<'a, 'i>) -> Result<Vec<Node<'a, 'i>>, XmlError> {
+    let mut elements = Vec::new();
+    for child in node.children() {
+        match child.node_type() {
+            NodeType::Element => elements.push(child),
+            NodeType::Comment => {}
+            NodeType::Text if is_white(child) => {}
+            NodeType::Text | NodeType::PI | NodeType::Root => {
+                return Err(shape(format!(
+                    "{} holds text between its elements",
+                    named(node)
+                )));
+            }
+        }
+    }
+    Ok(elements)
 }
 
-/// The one child element of that name, if there is one.
+/// The one child element of that name, if there is one. Other children, and text between them, are passed over.
 ///
 /// # Errors
 /// [`XmlError::Shape`] if there are several.
 pub fn one<'a, 'i>(
-    _node: Node<'a, 'i>,
-    _namespace: &str,
-    _name: &str,
+    node: Node<'a, 'i>,
+    namespace: &str,
+    name: &str,
 ) -> Result<Option<Node<'a, 'i>>, XmlError> {
-    todo!()
+    let mut found = node.children().filter(|child| is(*child, namespace, name));
+    match (found.next(), found.next()) {
+        (first, None) => Ok(first),
+        (_, Some(_)) => Err(shape(format!("{} has several {name}", named(node)))),
+    }
 }
 
 /// As [`one`], and it must be there.
@@ -80,25 +112,66 @@ pub fn one<'a, 'i>(
 /// # Errors
 /// [`XmlError::Shape`] if it is missing or comes several times.
 pub fn sole<'a, 'i>(
-    _node: Node<'a, 'i>,
-    _namespace: &str,
-    _name: &str,
+    node: Node<'a, 'i>,
+    namespace: &str,
+    name: &str,
 ) -> Result<Node<'a, 'i>, XmlError> {
-    todo!()
+    one(node, namespace, name)?.ok_or_else(|| shape(format!("{} has no {name}", named(node))))
 }
 
-/// The whole text of an element that holds nothing but text, as it stands.
+/// The whole text of an element that holds nothing but text, as it stands. Comments in it, which only metadata may have, do
+/// not cut it.
 ///
 /// # Errors
 /// [`XmlError::Shape`] if it has element children.
-pub fn text<'a>(_node: Node<'a, '_>) -> Result<Cow<'a, str>, XmlError> {
-    todo!()
+pub fn text<'a>(node: Node<'a, '_>) -> Result<Cow<'a, str>, XmlError> {
+    let mut whole = Cow::Borrowed("");
+    for child in node.children() {
+        match child.node_type() {
+            NodeType::Text => {
+                let piece = child.text().unwrap_or_default();
+                if whole.is_empty() {
+                    whole = Cow::Borrowed(piece);
+                } else {
+                    whole.to_mut().push_str(piece);
+                }
+            }
+            NodeType::Comment => {}
+            NodeType::Element | NodeType::PI | NodeType::Root => {
+                return Err(shape(format!("{} holds more than text", named(node))));
+            }
+        }
+    }
+    Ok(whole)
 }
 
 /// An attribute without a namespace that must be there.
 ///
 /// # Errors
 /// [`XmlError::Shape`] if it is missing.
-pub fn attribute<'a>(_node: Node<'a, '_>, _name: &str) -> Result<&'a str, XmlError> {
-    todo!()
+pub fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Result<&'a str, XmlError> {
+    optional_attribute(node, name).ok_or_else(|| shape(format!("{} has no {name}", named(node))))
 }
+
+/// An attribute without a namespace. ([`Node::attribute`] would take one of any namespace for it.)
+pub fn optional_attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
+    node.attributes()
+        .find(|attribute| attribute.namespace().is_none() && attribute.name() == name)
+        .map(|attribute| attribute.value())
+}
+
+fn is_white(node: Node<'_, '_>) -> bool {
+    node.text().unwrap_or_default().chars().all(token::is_space)
+}
+
+/// The name of an element for a log; names may be as long as the document.
+fn named(node: Node<'_, '_>) -> String {
+    node.tag_name().name().chars().take(64).collect()
+}
+
+fn shape(what: String) -> XmlError {
+    XmlError::Shape(what)
+}
+
+#[cfg(test)]
+mod tests;

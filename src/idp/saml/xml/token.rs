@@ -1,0 +1,256 @@
+//! The tokens of a document, read forward only, each byte once: what the scan looks at and canonical form is written from.
+
+use std::borrow::Cow;
+
+use super::scan::ScanError;
+
+/// Bytes of a reference after its `&`, `;` included: `&#x0010FFFF;` and no longer.
+const REFERENCE: usize = 12;
+
+/// One piece of a document.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Token<'a> {
+    /// A start tag by its qualified name; its attributes are [`Tokens::attributes`].
+    Start {
+        /// As it stands, prefix included.
+        name: &'a str,
+        /// Whether it is an end tag too.
+        empty: bool,
+    },
+    /// An end tag.
+    End(&'a str),
+    /// Text with its references.
+    Text(&'a str),
+    /// What a CDATA section holds.
+    Cdata(&'a str),
+    /// A comment.
+    Comment,
+}
+
+/// Reads tokens. Declarations and processing instructions are refused where they stand.
+pub(super) struct Tokens<'a> {
+    rest: &'a str,
+    attributes: Vec<(&'a str, &'a str)>,
+    limit: usize,
+}
+
+impl<'a> Tokens<'a> {
+    /// Of `text`, in which no tag has more than `limit` attributes.
+    pub(super) fn new(text: &'a str, limit: usize) -> Self {
+        Self {
+            rest: text,
+            attributes: Vec::new(),
+            limit,
+        }
+    }
+
+    /// Qualified names and raw values in the start tag that was read last, in their order.
+    pub(super) fn attributes(&self) -> &[(&'a str, &'a str)] {
+        &self.attributes
+    }
+
+    /// The next token; none at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Token<'a>>, ScanError> {
+        let Some(markup) = self.rest.strip_prefix('<') else {
+            if self.rest.is_empty() {
+                return Ok(None);
+            }
+            let end = self.rest.find('<').unwrap_or(self.rest.len());
+            let (text, rest) = self.rest.split_at(end);
+            self.rest = rest;
+            return Ok(Some(Token::Text(text)));
+        };
+        let token = if let Some(after) = markup.strip_prefix('/') {
+            let name = self.until(after, ">", "an end tag does not end")?;
+            Token::End(name.trim_end_matches(is_space))
+        } else if let Some(after) = markup.strip_prefix("!--") {
+            self.until(after, "-->", "a comment does not end")?;
+            Token::Comment
+        } else if let Some(after) = markup.strip_prefix("![CDATA[") {
+            Token::Cdata(self.until(after, "]]>", "a CDATA section does not end")?)
+        } else if markup.starts_with('!') {
+            return Err(ScanError::Forbidden("a document type declaration"));
+        } else if markup.starts_with('?') {
+            return Err(ScanError::Forbidden("a processing instruction"));
+        } else {
+            self.start(markup)?
+        };
+        Ok(Some(token))
+    }
+
+    /// What stands before `end`, which is skipped too.
+    fn until(
+        &mut self,
+        after: &'a str,
+        end: &str,
+        missing: &'static str,
+    ) -> Result<&'a str, ScanError> {
+        let (inside, rest) = after
+            .split_once(end)
+            .ok_or(ScanError::NotWellFormed(missing))?;
+        self.rest = rest;
+        Ok(inside)
+    }
+
+    fn start(&mut self, markup: &'a str) -> Result<Token<'a>, ScanError> {
+        let end = markup
+            .find(|c| is_space(c) || matches!(c, '/' | '>' | '<'))
+            .ok_or(UNENDED)?;
+        let (name, mut rest) = markup.split_at(end);
+        self.attributes.clear();
+        let empty = loop {
+            rest = rest.trim_start_matches(is_space);
+            if let Some(after) = rest.strip_prefix('>') {
+                self.rest = after;
+                break false;
+            }
+            if let Some(after) = rest.strip_prefix("/>") {
+                self.rest = after;
+                break true;
+            }
+            if self.attributes.len() == self.limit {
+                return Err(ScanError::TooMuch("attributes in a tag", self.limit));
+            }
+            let (attribute, value, after) = attribute(rest)?;
+            self.attributes.push((attribute, value));
+            rest = after;
+        };
+        Ok(Token::Start { name, empty })
+    }
+}
+
+const UNENDED: ScanError = ScanError::NotWellFormed("a start tag does not end");
+
+/// The name and raw value of the attribute that `text` begins with, and what follows.
+pub(super) fn attribute(text: &str) -> Result<(&str, &str, &str), ScanError> {
+    let end = text
+        .find(|c| is_space(c) || matches!(c, '=' | '/' | '>' | '<' | '"' | '\''))
+        .ok_or(UNENDED)?;
+    let (name, rest) = text.split_at(end);
+    let rest = rest
+        .trim_start_matches(is_space)
+        .strip_prefix('=')
+        .ok_or(ScanError::NotWellFormed("an attribute has no value"))?
+        .trim_start_matches(is_space);
+    let quote = match rest.as_bytes().first() {
+        Some(b'"') => '"',
+        Some(b'\'') => '\'',
+        Some(_) | None => {
+            return Err(ScanError::NotWellFormed(
+                "an attribute's value is not quoted",
+            ));
+        }
+    };
+    let (value, rest) = rest
+        .strip_prefix(quote)
+        .and_then(|rest| rest.split_once(quote))
+        .ok_or(UNENDED)?;
+    if value.contains('<') {
+        return Err(ScanError::NotWellFormed("'<' stands in a tag"));
+    }
+    Ok((name, value, rest))
+}
+
+/// White space (XML 1.0, production 3).
+pub(super) fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+/// A character that a document may hold (XML 1.0, production 2).
+pub(super) fn is_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+}
+
+/// The prefix that an attribute of that name declares; the empty one for `xmlns`; none if it declares none.
+pub(super) fn declared(name: &str) -> Option<&str> {
+    match name.strip_prefix("xmlns") {
+        Some("") => Some(""),
+        Some(rest) => rest.strip_prefix(':'),
+        None => None,
+    }
+}
+
+/// Prefix (empty if there is none) and local part of a qualified name.
+pub(super) fn split(name: &str) -> (&str, &str) {
+    name.split_once(':').unwrap_or(("", name))
+}
+
+/// The character that a reference stands for, and what follows its `;`.
+///
+/// # Errors
+/// It is none of the five predefined entities and no reference to a character that XML has.
+pub(super) fn reference(after_ampersand: &str) -> Result<(char, &str), ScanError> {
+    let refused = ScanError::Forbidden("an entity reference that XML does not predefine");
+    let end = after_ampersand
+        .bytes()
+        .take(REFERENCE)
+        .position(|byte| byte == b';')
+        .ok_or(refused.clone())?;
+    let (name, rest) = after_ampersand.split_at(end);
+    let c = match name {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        _ => character(name).ok_or(refused)?,
+    };
+    Ok((c, rest.strip_prefix(';').unwrap_or(rest)))
+}
+
+fn character(name: &str) -> Option<char> {
+    let number = name.strip_prefix('#')?;
+    let (digits, radix) = match number.strip_prefix('x') {
+        Some(digits) => (digits, 16),
+        None => (number, 10),
+    };
+    if !digits.chars().all(|c| c.is_digit(radix)) {
+        return None;
+    }
+    let code = u32::from_str_radix(digits, radix).ok()?;
+    char::from_u32(code).filter(|c| is_char(*c))
+}
+
+/// Text as an application sees it (XML 1.0, 2.11 and 4.4): line ends are `\n`, references are resolved.
+pub(super) fn text_value(raw: &str) -> Result<Cow<'_, str>, ScanError> {
+    value(raw, |c| matches!(c, '\r' | '&'), "\n")
+}
+
+/// What a CDATA section holds, with line ends as `\n`.
+pub(super) fn cdata_value(raw: &str) -> Result<Cow<'_, str>, ScanError> {
+    value(raw, |c| c == '\r', "\n")
+}
+
+/// An attribute's value, normalised as one without a declared type (XML 1.0, 3.3.3).
+pub(super) fn attribute_value(raw: &str) -> Result<Cow<'_, str>, ScanError> {
+    value(raw, |c| matches!(c, '\r' | '\n' | '\t' | '&'), " ")
+}
+
+fn value<'a>(
+    raw: &'a str,
+    special: impl Fn(char) -> bool + Copy,
+    space: &str,
+) -> Result<Cow<'a, str>, ScanError> {
+    if !raw.contains(special) {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    loop {
+        let (plain, found) = rest.split_at(rest.find(special).unwrap_or(rest.len()));
+        out.push_str(plain);
+        rest = if let Some(after) = found.strip_prefix('&') {
+            let (c, after) = reference(after)?;
+            out.push(c);
+            after
+        } else if let Some(after) = found.strip_prefix("\r\n") {
+            out.push_str(space);
+            after
+        } else if let Some(after) = found.strip_prefix(special) {
+            out.push_str(space);
+            after
+        } else {
+            return Ok(Cow::Owned(out));
+        };
+    }
+}
