@@ -136,22 +136,21 @@ impl SamlIdp {
             xml,
             now,
         });
-        let verified = match self.verify(&work, metadata).await {
-            // The IdP may sign with a key that it published a moment ago.
-            Err(SamlError::Invalid(refused)) if refused.check == Check::Signature => {
-                match self.metadata.refresh_for_unknown_key(now).await {
-                    Some(newer) => self.verify(&work, newer).await,
-                    None => Err(SamlError::Invalid(refused)),
-                }
-            }
-            other => other,
+        let first = self.verify(&work, metadata).await;
+        // The IdP may sign with a key that it published a moment ago.
+        let newer = if failed_at(&first, Check::Signature) {
+            self.metadata.refresh_for_unknown_key(now).await
+        } else {
+            None
         };
-        verified.map_err(|error| match error {
-            SamlError::Invalid(refused) if refused.check == Check::Status => {
-                SamlError::Denied(refused.detail)
-            }
-            other => other,
-        })
+        let verified = match newer {
+            Some(newer) => self.verify(&work, newer).await,
+            None => first,
+        };
+        if failed_at(&verified, Check::Status) {
+            return verified.map_err(|error| SamlError::Denied(error.to_string()));
+        }
+        verified
     }
 
     async fn verify(
@@ -237,6 +236,10 @@ impl SamlIdp {
         origins.dedup();
         origins
     }
+}
+
+fn failed_at<T>(verified: &Result<T, SamlError>, check: Check) -> bool {
+    matches!(verified, Err(SamlError::Invalid(refused)) if refused.check == check)
 }
 
 /// One response to verify, with all that it is compared with but the metadata.
