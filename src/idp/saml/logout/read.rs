@@ -200,12 +200,15 @@ fn status(parts: &Parts<'_, '_>) -> Result<LogoutStatus, Refused> {
         .ok_or_else(|| Refused::at(Check::Status, "LogoutResponse has no Status"))?;
     let code = xml::sole(status, PROTOCOL, "StatusCode").map_err(at(Check::Status))?;
     let nested = xml::one(code, PROTOCOL, "StatusCode").map_err(at(Check::Status))?;
-    let partial = nested.is_some_and(|nested| xml::optional_attribute(nested, "Value") == Some(PARTIAL_LOGOUT));
-    Ok(if xml::optional_attribute(code, "Value") == Some(SUCCESS) && !partial {
-        LogoutStatus::Success
-    } else {
-        LogoutStatus::Partial
-    })
+    let partial = nested
+        .is_some_and(|nested| xml::optional_attribute(nested, "Value") == Some(PARTIAL_LOGOUT));
+    Ok(
+        if xml::optional_attribute(code, "Value") == Some(SUCCESS) && !partial {
+            LogoutStatus::Success
+        } else {
+            LogoutStatus::Partial
+        },
+    )
 }
 
 fn not_xml(error: XmlError) -> Refused {
