@@ -11,7 +11,7 @@ async fn the_page_names_the_check_in_plain_words_and_the_log_both_sides() {
     let globex = Globex::open().await;
     let unsigned = |response: &mut Response| response.signed = Signed::Nothing;
     let audience = |response: &mut Response| {
-        for conditions in &mut response.assertion.conditions {
+        if let Some(conditions) = &mut response.assertion.conditions {
             conditions.audiences = vec![vec!["https://other.test/sp".to_owned()]];
         }
     };
