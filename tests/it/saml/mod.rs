@@ -1,5 +1,6 @@
 //! SAML from the outside: a browser, an IdP's messages, and usher between them and the app.
 
+pub(crate) mod corpus;
 mod refusals;
 mod sign_in;
 
