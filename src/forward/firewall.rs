@@ -51,14 +51,16 @@ const METHOD_OVERRIDES: &[&str] = &[
 
 /// Names are compared up to here; the families are shorter.
 const LONGEST: usize = 128;
+/// Letters, and one for all other characters.
+const LETTERS: usize = 27;
 
 /// The names that must never come from a client, folded as CGI, WSGI and Rack fold them; built once for each app.
 #[derive(Debug)]
 pub struct Firewall {
     /// Sorted; of at most [`LONGEST`] bytes each.
     folded: Vec<String>,
-    /// First letters of all names and families, a bit each: most headers end here.
-    initials: u32,
+    /// How names and families begin: for each first letter, a bit for each second one. Most headers end here.
+    initials: [u32; LETTERS],
 }
 
 impl Firewall {
@@ -76,12 +78,12 @@ impl Firewall {
         }
         folded.sort_unstable();
         folded.dedup();
-        let initials = folded
-            .iter()
-            .map(String::as_str)
-            .chain(FAMILIES.iter().copied())
-            .chain(["http-"])
-            .fold(0, |bits, name| bits | initial(name.as_bytes()));
+        let mut initials = [0; LETTERS];
+        let known = folded.iter().map(String::as_str);
+        for name in known.chain(FAMILIES.iter().copied()).chain(["http-"]) {
+            let (first, second) = initial(name.as_bytes());
+            initials[first] |= second;
+        }
         Self { folded, initials }
     }
 
@@ -92,7 +94,8 @@ impl Firewall {
     }
 
     fn drops_bytes(&self, name: &[u8]) -> bool {
-        if self.initials & initial(name) == 0 {
+        let (first, second) = initial(name);
+        if self.initials[first] & second == 0 {
             return false;
         }
         let mut buffer = [0_u8; LONGEST];
@@ -235,12 +238,13 @@ fn fold(name: &str) -> String {
         .collect()
 }
 
-/// A bit for the first character of a name: a letter's own, or one for all else.
-fn initial(name: &[u8]) -> u32 {
-    match name.first().map(u8::to_ascii_lowercase) {
-        Some(letter @ b'a'..=b'z') => 1 << (letter - b'a'),
-        Some(_) | None => 1 << 31,
-    }
+/// The place of the first character of a name, and a bit for the second; all that are no letters are alike.
+fn initial(name: &[u8]) -> (usize, u32) {
+    let place = |at: usize| match name.get(at).map(u8::to_ascii_lowercase) {
+        Some(letter @ b'a'..=b'z') => usize::from(letter - b'a'),
+        Some(_) | None => LETTERS - 1,
+    };
+    (place(0), 1 << place(1))
 }
 
 #[cfg(test)]

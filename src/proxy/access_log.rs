@@ -242,10 +242,11 @@ fn push_address(out: &mut String, address: IpAddr) {
 /// Writes a JSON string (RFC 8259 7).
 fn quote(out: &mut String, text: &str) {
     out.push('"');
-    if text
-        .bytes()
-        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
-    {
+    // Without an early end, so that several bytes are compared at once.
+    let special = text.bytes().fold(false, |special, byte| {
+        special | (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+    });
+    if !special {
         out.push_str(text);
     } else {
         for character in text.chars() {

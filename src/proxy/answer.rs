@@ -25,20 +25,8 @@ pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool 
 /// Removes what is not for the client: hop-by-hop fields (RFC 9110 7.6.1) and cookies by usher's own names. An answer
 /// made for somebody in particular (`personal`) is kept out of shared caches, which would hand it on past the gate.
 pub(crate) fn clean(headers: &mut HeaderMap, cookie_name: &str, personal: bool, id: &RequestId) {
-    let (mut hop_by_hop, mut cookies) = (false, false);
-    for name in headers.keys() {
-        hop_by_hop |= name == CONNECTION
-            || name == TRANSFER_ENCODING
-            || name == UPGRADE
-            || name == TE
-            || name == KEEP_ALIVE
-            || name == PROXY_CONNECTION;
-        cookies |= name == SET_COOKIE;
-    }
-    if hop_by_hop {
-        remove_hop_by_hop(headers);
-    }
-    if cookies {
+    remove_hop_by_hop(headers);
+    if headers.keys().any(|name| name == SET_COOKIE) {
         remove_own_cookies(headers, cookie_name);
     }
     if personal {
@@ -47,29 +35,42 @@ pub(crate) fn clean(headers: &mut HeaderMap, cookie_name: &str, personal: bool, 
     headers.insert(X_REQUEST_ID, id.value());
 }
 
+/// Whether a field is about one connection only.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    name == CONNECTION
+        || name == TRANSFER_ENCODING
+        || name == UPGRADE
+        || name == TE
+        || name == KEEP_ALIVE
+        || name == PROXY_CONNECTION
+}
+
+/// Removes only what is there: to compare names costs less than to look them up.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = headers
+    let mut dropped: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_hop_by_hop(name))
+        .cloned()
+        .collect();
+    if dropped.contains(&CONNECTION) {
+        dropped.extend(nominated(headers));
+    }
+    for name in dropped {
+        headers.remove(name);
+    }
+}
+
+/// Fields that `Connection` nominates.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
-        // The usual word, and removed below.
+        // The usual word, and removed where it is a field.
         .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
-        .collect();
-    for name in nominated {
-        headers.remove(name);
-    }
-    for name in [
-        CONNECTION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        TE,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-    ] {
-        headers.remove(name);
-    }
+        .collect()
 }
 
 /// Whether a `Set-Cookie` value sets one of usher's cookies: the session's, or the state of a sign-in.

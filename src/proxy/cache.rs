@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::HeaderMap;
 use http::header::COOKIE;
 use jiff::Timestamp;
+use memchr::memchr;
 
 use crate::access::standing::{Standing, standing};
 use crate::config::App;
@@ -199,11 +200,25 @@ impl SessionCache {
     }
 }
 
+/// The parts of a `Cookie` field.
+fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(field);
+    std::iter::from_fn(move || {
+        let pairs = rest?;
+        let (pair, after) = match memchr(b';', pairs) {
+            Some(end) => (pairs.get(..end), pairs.get(end + 1..)),
+            None => (Some(pairs), None),
+        };
+        rest = after;
+        pair
+    })
+}
+
 /// The session cookie of a request: what every cookie of that name says, if they agree; else nobody is signed in.
 pub(crate) fn session_cookie(headers: &HeaderMap, name: &str) -> Option<SessionKey> {
     let mut found: Option<&[u8]> = None;
     for field in headers.get_all(COOKIE) {
-        for pair in field.as_bytes().split(|byte| *byte == b';') {
+        for pair in pairs(field.as_bytes()) {
             let pair = pair.trim_ascii();
             let Some(value) = pair
                 .strip_prefix(name.as_bytes())

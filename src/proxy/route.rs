@@ -6,6 +6,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use ipnet::IpNet;
+use memchr::memchr;
 
 use crate::config::PublicUrl;
 use crate::refusal::{Reason, Refusal};
@@ -48,7 +49,7 @@ impl Host {
                     .map_err(|_| bad("Host is malformed"))?;
                 (text.get(..address.len() + 2).unwrap_or_default(), port)
             }
-            None => match text.find(':') {
+            None => match memchr(b':', text.as_bytes()) {
                 Some(colon) => text.split_at(colon),
                 None => (text, ""),
             },

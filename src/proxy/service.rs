@@ -145,7 +145,7 @@ async fn answer(peer: &Peer, mut parts: Parts, body: Incoming) -> Answer {
 }
 
 fn record(peer: &Peer, view: &Arc<View>, parts: &Parts, trusted: bool) -> Box<Exchange> {
-    let given = parts.headers.get(X_REQUEST_ID).filter(|_| trusted);
+    let given = trusted.then(|| parts.headers.get(X_REQUEST_ID)).flatten();
     let id = given.and_then(RequestId::trusted);
     Box::new(Exchange {
         worker: Arc::clone(&peer.worker),
@@ -233,7 +233,9 @@ fn locate<'a>(
     let here = |refusal| (refusal, Some(site));
     let target = Target::parse(parts.uri.path()).map_err(here)?;
     let at = place(view, site, &target).map_err(here)?;
-    let forwarded = parts.headers.get(X_FORWARDED_PROTO).filter(|_| trusted);
+    let forwarded = trusted
+        .then(|| parts.headers.get(X_FORWARDED_PROTO))
+        .flatten();
     let scheme = match forwarded.map(HeaderValue::as_bytes) {
         Some(b"https") => "https",
         Some(b"http") => "http",

@@ -31,10 +31,11 @@ pub struct SessionKey(pub [u8; 32]);
 impl SessionKey {
     /// Of a cookie value as it was sent; `None` unless it is exactly 43 base64url characters (256 bits).
     pub fn of_cookie(value: &[u8]) -> Option<Self> {
+        // Without an early end, so that several bytes are compared at once.
         let well_formed = value.len() == COOKIE_LEN
-            && value
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+            && value.iter().fold(true, |good, byte| {
+                good & (byte.is_ascii_alphanumeric() | (*byte == b'-') | (*byte == b'_'))
+            });
         well_formed.then(|| Self::digest(value))
     }
 
