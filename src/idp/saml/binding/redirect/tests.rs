@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::certificate::{Certificate, key_pair};
+use crate::demo::saml::TestKey;
 use crate::idp::saml::signature::{SignatureError, verify_bytes};
 use crate::secret::Secret;
 
@@ -37,7 +38,7 @@ fn refusal(query: &str) -> String {
 
 fn verifies(query: &str) -> Result<(), SignatureError> {
     let signed = decode(query).unwrap().signed.unwrap();
-    let certificate = Certificate::from_text(include_str!("../../fixtures/idp.crt")).unwrap();
+    let certificate = Certificate::from_text(TestKey::IDP.certificate_pem()).unwrap();
     let now: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
     verify_bytes(
         signed.algorithm,
@@ -297,8 +298,8 @@ fn sent(to: &Url, relay_state: Option<&str>, key: Option<&SpKey>) -> Url {
 
 #[test]
 fn what_is_encoded_is_decoded_and_verifies() {
-    let certificate = Certificate::from_text(include_str!("../../fixtures/idp.crt")).unwrap();
-    let key = Secret::new(include_str!("../../fixtures/idp.key"));
+    let certificate = Certificate::from_text(TestKey::IDP.certificate_pem()).unwrap();
+    let key = Secret::new(TestKey::IDP.key_pem());
     let key = SpKey::new(certificate.clone(), key_pair(&certificate, &key).unwrap()).unwrap();
     let state = "\u{e4} &=+%'\"#*~";
     let url = sent(&to(), Some(state), Some(&key));

@@ -1,23 +1,24 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::demo::saml::TestKey;
 
 const REDIRECT: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect";
 const POST: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST";
 const PROTOCOL: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
-const IDP: &str = include_str!("../../fixtures/idp.crt");
-const OTHER: &str = include_str!("../../fixtures/sp.crt");
-const WEAK: &str = include_str!("../../fixtures/rsa1024.crt");
+const IDP: TestKey = TestKey::IDP;
+const OTHER: TestKey = TestKey::OTHER_IDP;
 
 fn now() -> Timestamp {
     "2027-01-01T00:00:00Z".parse().unwrap()
 }
 
-/// The base64 of a PEM text.
-fn base64(pem: &str) -> String {
-    pem.lines()
-        .filter(|line| !line.starts_with("-----"))
-        .collect()
+fn base64(key: TestKey) -> String {
+    key.certificate_base64()
+}
+
+fn certificate(key: TestKey) -> Certificate {
+    Certificate::from_text(key.certificate_pem()).unwrap()
 }
 
 fn filled(text: &str) -> String {
@@ -149,7 +150,7 @@ fn reads_what_well_known_idps_publish() {
             1,
         ),
     ];
-    let expected = Certificate::from_text(IDP).unwrap();
+    let expected = certificate(IDP);
     for (text, entity_id, sso, slo, certificates) in cases {
         let metadata = look(&filled(text)).unwrap();
         assert_eq!(metadata.entity_id, entity_id);
@@ -298,7 +299,7 @@ fn a_key_of_another_namespace_does_not_count() {
 
 #[test]
 fn an_unusable_certificate_is_named_and_left_out_where_another_is_usable() {
-    let weak = key("use=\"signing\"", &base64(WEAK));
+    let weak = key("use=\"signing\"", &base64(TestKey::WEAK));
     let broken = key("use=\"signing\"", "AAAA");
     let unknown = key("use=\"both\"", &base64(OTHER));
     let all = weak.clone() + &broken + &unknown;
@@ -308,10 +309,7 @@ fn an_unusable_certificate_is_named_and_left_out_where_another_is_usable() {
         &role("", &(all + &enough())),
     ))
     .unwrap();
-    assert_eq!(
-        metadata.certificates,
-        [Certificate::from_text(IDP).unwrap()]
-    );
+    assert_eq!(metadata.certificates, [certificate(IDP)]);
     assert_eq!(metadata.skipped.len(), 3, "{:?}", metadata.skipped);
     assert!(
         metadata.skipped[0].contains("1024"),
@@ -339,10 +337,7 @@ fn the_issuers_behind_a_certificate_are_no_keys() {
     );
     let text = key("use=\"signing\"", &chain) + &sso("https://idp.example/sso");
     let metadata = look(&entity("https://a.example", "", &role("", &text))).unwrap();
-    assert_eq!(
-        metadata.certificates,
-        [Certificate::from_text(IDP).unwrap()]
-    );
+    assert_eq!(metadata.certificates, [certificate(IDP)]);
     assert!(
         metadata.skipped[0].contains("issuers"),
         "{:?}",
@@ -353,7 +348,7 @@ fn the_issuers_behind_a_certificate_are_no_keys() {
 #[test]
 fn several_certificates_count_each_once() {
     let keys = [IDP, OTHER, IDP]
-        .map(|pem| key("use=\"signing\"", &base64(pem)))
+        .map(|key| self::key("use=\"signing\"", &base64(key)))
         .concat();
     let text = keys + &sso("https://idp.example/sso");
     let metadata = look(&entity("https://a.example", "", &role("", &text))).unwrap();

@@ -10,10 +10,11 @@ use url::Url;
 use super::*;
 use crate::certificate::Certificate;
 use crate::config::{SamlAttributes, SamlBinding, SamlPreset, SamlSource};
+use crate::demo::saml::TestKey;
 use crate::idp::saml::metadata::idp::Binding;
 
-const FIRST: &str = include_str!("../../fixtures/idp.crt");
-const SECOND: &str = include_str!("../../fixtures/sp.crt");
+const FIRST: TestKey = TestKey::IDP;
+const SECOND: TestKey = TestKey::IDP_NEXT;
 
 /// What the IdP's server answers now, and how often it was asked.
 #[derive(Debug)]
@@ -73,11 +74,11 @@ async fn server(body: String) -> (Url, Arc<Served>) {
     )
 }
 
-fn metadata(attributes: &str, certificates: &[&str]) -> String {
+fn metadata(attributes: &str, certificates: &[TestKey]) -> String {
     let keys: String = certificates
         .iter()
-        .map(|pem| {
-            let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        .map(|key| {
+            let base64 = key.certificate_base64();
             format!("<KeyDescriptor><KeyInfo xmlns=\"http://www.w3.org/2000/09/xmldsig#\"><X509Data><X509Certificate>{base64}</X509Certificate></X509Data></KeyInfo></KeyDescriptor>")
         })
         .collect();
@@ -138,9 +139,9 @@ fn keys(metadata: &IdpMetadata) -> Vec<Certificate> {
     metadata.certificates.clone()
 }
 
-fn certificates(pems: &[&str]) -> Vec<Certificate> {
-    pems.iter()
-        .map(|pem| Certificate::from_text(pem).unwrap())
+fn certificates(keys: &[TestKey]) -> Vec<Certificate> {
+    keys.iter()
+        .map(|key| Certificate::from_text(key.certificate_pem()).unwrap())
         .collect()
 }
 
@@ -414,12 +415,12 @@ async fn a_file_that_is_too_large_is_not_read() {
     assert!(why.contains("16777216"), "{why}");
 }
 
-fn given(sso_url: &str, slo_url: Option<&str>, pems: &[&str]) -> Result<Source, String> {
+fn given(sso_url: &str, slo_url: Option<&str>, keys: &[TestKey]) -> Result<Source, String> {
     new(SamlSource::Given {
         entity_id: "https://idp.example".to_owned(),
         sso_url: Url::parse(sso_url).unwrap(),
         slo_url: slo_url.map(|url| Url::parse(url).unwrap()),
-        certificates: certificates(pems),
+        certificates: certificates(keys),
     })
 }
 
@@ -504,8 +505,8 @@ async fn the_ends_of_certificates_are_in_the_metrics() {
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         text
     };
-    let line = |pem: &str| {
-        let certificate = Certificate::from_text(pem).unwrap();
+    let line = |key: TestKey| {
+        let certificate = Certificate::from_text(key.certificate_pem()).unwrap();
         format!(
             "usher_saml_idp_certificate_expires_timestamp_seconds{{idp=\"globex\",fingerprint=\"{}\"}} {}\n",
             certificate.fingerprint(),
@@ -537,7 +538,7 @@ fn what_is_done_once_in_a_while_is_not_done_between() {
 
 #[test]
 fn a_certificate_is_warned_of_thirty_days_before_its_end() {
-    let certificate = Certificate::from_text(FIRST).unwrap();
+    let certificate = Certificate::from_text(FIRST.certificate_pem()).unwrap();
     let end = certificate.not_after();
     let day = |days: i64| {
         end.checked_sub(SignedDuration::from_hours(24 * days))

@@ -2,28 +2,19 @@
 
 use super::*;
 use crate::certificate::{Certificate, key_pair};
+use crate::demo::saml::TestKey;
 use crate::idp::saml::signature;
 use crate::idp::saml::xml::{self, Limits};
 use crate::secret::Secret;
 
-fn key(certificate: &str, key: &str) -> SpKey {
-    let certificate = Certificate::from_text(certificate).unwrap();
-    let key = key_pair(&certificate, &Secret::new(key)).unwrap();
+fn key(key: TestKey) -> SpKey {
+    let certificate = Certificate::from_text(key.certificate_pem()).unwrap();
+    let key = key_pair(&certificate, &Secret::new(key.key_pem())).unwrap();
     SpKey::new(certificate, key).unwrap()
 }
 
 fn keys() -> SpKeys {
-    SpKeys::of(vec![
-        key(
-            include_str!("../../fixtures/sp.crt"),
-            include_str!("../../fixtures/sp.key"),
-        ),
-        key(
-            include_str!("../../fixtures/idp.crt"),
-            include_str!("../../fixtures/idp.key"),
-        ),
-    ])
-    .unwrap()
+    SpKeys::of(vec![key(TestKey::SP), key(TestKey::SP_NEXT)]).unwrap()
 }
 
 fn with<T>(requests_signed: bool, look: impl FnOnce(SpMetadata<'_>) -> T) -> T {

@@ -6,12 +6,9 @@ use crate::idp::saml::signature::sign_enveloped;
 use crate::keys::saml::SpKey;
 use crate::secret::Secret;
 
-const KEY: &str = include_str!("../../../fixtures/idp.key");
-const OTHER_KEY: &str = include_str!("../../../fixtures/sp.key");
-
-fn signer(certificate: &str, key: &str) -> SpKey {
-    let certificate = Certificate::from_text(certificate).unwrap();
-    let key = key_pair(&certificate, &Secret::new(key)).unwrap();
+fn signer(key: TestKey) -> SpKey {
+    let certificate = certificate(key);
+    let key = key_pair(&certificate, &Secret::new(key.key_pem())).unwrap();
     SpKey::new(certificate, key).unwrap()
 }
 
@@ -31,8 +28,8 @@ fn document(sso: &str, key: Option<&SpKey>) -> String {
     }
 }
 
-fn look_signed(text: &str, by: &str) -> Result<IdpMetadata, String> {
-    let signed_by = [Certificate::from_text(by).unwrap()];
+fn look_signed(text: &str, by: TestKey) -> Result<IdpMetadata, String> {
+    let signed_by = [certificate(by)];
     let wanted = Wanted {
         entity_id: None,
         signed_by: &signed_by,
@@ -45,7 +42,7 @@ const GOOD: &str = "https://idp.example/sso";
 
 #[test]
 fn takes_what_a_configured_certificate_signed() {
-    let text = document(GOOD, Some(&signer(IDP, KEY)));
+    let text = document(GOOD, Some(&signer(IDP)));
     let metadata = look_signed(&text, IDP).unwrap();
     assert_eq!(metadata.sso[0].location.as_str(), GOOD);
 }
@@ -58,14 +55,14 @@ fn refuses_metadata_without_the_signature_that_it_must_have() {
 
 #[test]
 fn refuses_metadata_that_somebody_else_signed() {
-    let text = document(GOOD, Some(&signer(OTHER, OTHER_KEY)));
+    let text = document(GOOD, Some(&signer(OTHER)));
     let why = look_signed(&text, IDP).unwrap_err();
     assert!(why.contains("signing certificates"), "{why}");
 }
 
 #[test]
 fn refuses_metadata_that_was_changed_after_it_was_signed() {
-    let text = document(GOOD, Some(&signer(IDP, KEY)));
+    let text = document(GOOD, Some(&signer(IDP)));
     let changed = text.replace(GOOD, "https://evil.example/sso");
     let why = look_signed(&changed, IDP).unwrap_err();
     assert!(why.contains("digest"), "{why}");
@@ -73,14 +70,14 @@ fn refuses_metadata_that_was_changed_after_it_was_signed() {
 
 #[test]
 fn refuses_a_signed_entity_inside_of_an_unsigned_root() {
-    let text = entities("", &document(GOOD, Some(&signer(IDP, KEY))));
+    let text = entities("", &document(GOOD, Some(&signer(IDP))));
     let why = look_signed(&text, IDP).unwrap_err();
     assert!(why.contains("not signed"), "{why}");
 }
 
 #[test]
 fn refuses_a_signed_entity_beside_an_unsigned_one_under_a_foreign_root() {
-    let signed = document(GOOD, Some(&signer(IDP, KEY)));
+    let signed = document(GOOD, Some(&signer(IDP)));
     // The signature is moved up to the root, which has the ID of what was signed.
     let start = signed.find("<ds:Signature").unwrap();
     let end = signed.find("</ds:Signature>").unwrap() + "</ds:Signature>".len();
@@ -94,6 +91,6 @@ fn refuses_a_signed_entity_beside_an_unsigned_one_under_a_foreign_root() {
 
 #[test]
 fn without_configured_certificates_a_signature_is_not_looked_at() {
-    let text = document(GOOD, Some(&signer(OTHER, OTHER_KEY)));
+    let text = document(GOOD, Some(&signer(OTHER)));
     look(&text).unwrap();
 }
