@@ -231,31 +231,26 @@ fn value<'a>(
     special: impl Fn(char) -> bool + Copy,
     space: &str,
 ) -> Result<Cow<'a, str>, ScanError> {
-    let Some(first) = raw.find(special) else {
+    if !raw.contains(special) {
         return Ok(Cow::Borrowed(raw));
-    };
+    }
     let mut out = String::with_capacity(raw.len());
-    let (plain, mut rest) = raw.split_at(first);
-    out.push_str(plain);
+    let mut rest = raw;
     loop {
-        rest = if let Some(after) = rest.strip_prefix('&') {
+        let (plain, found) = rest.split_at(rest.find(special).unwrap_or(rest.len()));
+        out.push_str(plain);
+        rest = if let Some(after) = found.strip_prefix('&') {
             let (c, after) = reference(after)?;
             out.push(c);
             after
-        } else if let Some(after) = rest.strip_prefix("\r\n") {
+        } else if let Some(after) = found.strip_prefix("\r\n") {
             out.push_str(space);
             after
-        } else if let Some(after) = rest.strip_prefix(special) {
+        } else if let Some(after) = found.strip_prefix(special) {
             out.push_str(space);
             after
         } else {
-            let end = rest.find(special).unwrap_or(rest.len());
-            let (plain, after) = rest.split_at(end);
-            out.push_str(plain);
-            after
-        };
-        if rest.is_empty() {
             return Ok(Cow::Owned(out));
-        }
+        };
     }
 }

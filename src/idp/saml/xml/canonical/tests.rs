@@ -75,6 +75,14 @@ fn line_ends_become_one_feed_in_text_and_one_space_in_attributes() {
 }
 
 #[test]
+fn a_cdata_section_has_no_references() {
+    assert_eq!(
+        canonical("<a><![CDATA[&lt;]]><![CDATA[\r&lt;\r\n&#65;]]></a>"),
+        "<a>&amp;lt;\n&amp;lt;\n&amp;#65;</a>"
+    );
+}
+
+#[test]
 fn declares_only_what_is_visibly_used_and_where_it_is_used() {
     // Exclusive XML Canonicalization 1.0, 2.2: the surroundings do not matter.
     let inside = "<n1:elem2 xmlns:n1=\"http://example.net\" xml:lang=\"en\"><n3:stuff xmlns:n3=\"ftp://example.org\"></n3:stuff></n1:elem2>";
