@@ -157,10 +157,11 @@ async fn until(what: impl Fn() -> bool) {
 }
 
 async fn unavailable(source: &Source, now: Timestamp) -> String {
-    match source.current(now).await.unwrap_err() {
-        SamlError::Unavailable(why) => why,
-        other => panic!("{other}"),
-    }
+    let error = source.current(now).await.unwrap_err();
+    let SamlError::Unavailable(why) = error else {
+        panic!("{error}");
+    };
+    why
 }
 
 #[tokio::test]
