@@ -6,7 +6,7 @@ use http::Response;
 use http::header::{ACCEPT, HeaderMap};
 
 use super::query::Parameters;
-use super::{Call, set_cookies};
+use super::{Call, leave, set_cookies};
 use crate::config::Idp;
 use crate::pages::{self, Form, IdpChoice};
 use crate::refusal::{Reason, Refusal};
@@ -108,7 +108,7 @@ async fn begin(
         browser: &call.browser,
     };
     let begun = call.usher.sign_in.begin(begin, call.asked.now).await?;
-    let mut response = pages::redirect(begun.location.as_str(), false);
+    let mut response = leave(call, &begun.way);
     set_cookies(&mut response, &begun.cookies);
     Ok(response)
 }
