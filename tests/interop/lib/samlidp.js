@@ -1,7 +1,7 @@
 // crewjam's samlidp, a small SAML IdP in Go, built from `samlidp/`.
 import fs from 'node:fs/promises';
 import path from 'node:path';
-import { request } from './http.js';
+import { forms, request } from './http.js';
 import { suite, work } from './places.js';
 import { Child, freePort, run, until } from './processes.js';
 import { FORMAT } from './saml.js';
@@ -61,12 +61,13 @@ export class SamlIdp {
     return page.url.startsWith(this.origin) && page.text.includes('name="password"');
   }
 
-  /** Its form posts to /login: a request to /sso goes on by itself, a shortcut has to be opened again. */
+  /** Its form posts to /login, which answers with the session alone: what led here has to be asked again. */
   async submitSignIn(person, page, name, password = `${name}-password`) {
-    const started = page.url;
+    const [{ fields: { SAMLRequest, RelayState } }] = forms(page);
     const answer = await person.submit(page, { user: name, password });
-    if (answer.text.includes('SAMLResponse') || this.isSignInPage(answer)) return answer;
-    return person.open(started);
+    if (this.isSignInPage(answer)) return answer;
+    const posted = SAMLRequest && !new URL(page.url).search;
+    return person.open(page.url, posted ? { method: 'POST', form: { SAMLRequest, RelayState }, from: 'same-origin' } : {});
   }
 
   async #put(at, what) {

@@ -40,7 +40,7 @@ impl Peer {
         let certificate = idp.create_certificate(&CertificateParams {
             common_name: "samael",
             issuer_name: "samael",
-            days_until_expiration: 30,
+            days_until_expiration: 365,
         })?;
         Ok(Self { idp, certificate, sp: None })
     }
