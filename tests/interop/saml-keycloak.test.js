@@ -192,7 +192,10 @@ describe('usher and Keycloak over SAML', { timeout: 800_000 }, () => {
   test('a response counts once', async () => {
     const { person, fields, acs } = await captured('kc-assertion');
     arrived(usher, await post(person, acs, fields), '/');
+    // A reloaded page leads whoever is signed in to the app; it signs nobody in.
+    person.jar.forget('usher');
     refused(usher, await post(person, acs, fields), 400);
+    assert.equal(await isSignedIn(usher, person), false);
   });
 
   test('a response without the browser that asked for it is refused', async () => {

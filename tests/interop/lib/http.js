@@ -104,6 +104,10 @@ export class CookieJar {
   get all() {
     return [...this.#cookies.values()];
   }
+
+  forget(name) {
+    for (const [key, cookie] of this.#cookies) if (cookie.name === name) this.#cookies.delete(key);
+  }
 }
 
 /** Cookies without the attribute pass too: Chromium sends them with a cross-site POST for two minutes after they were set. */
