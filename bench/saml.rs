@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use usher::certificate::{Certificate, PublicKey, key_pair};
 use usher::demo::saml::{Encryption, Response, Signed, TestKey};
 use usher::idp::saml::check::Steps;
-use usher::idp::saml::response::{Expected, Origin, verify};
+use usher::idp::saml::response::{AUTHENTICATED, Expected, Origin, verify};
 use usher::idp::saml::signature;
 use usher::idp::saml::xml::{self, Limits};
 use usher::keys::saml::{SpKey, SpKeys};
@@ -44,6 +44,8 @@ fn main() -> Done<()> {
         acs: ACS,
         origin: Origin::Requested(REQUEST),
         keys: &keys,
+        authenticated_within: AUTHENTICATED,
+        authn_context: &[],
         now,
     };
     let PublicKey::Rsa(rsa) = certificate.key() else {

@@ -69,8 +69,8 @@ pub(super) async fn inspect(options: &Options) -> ExitCode {
 /// Prints the result; says whether the response is verified.
 async fn inspected(options: &Options) -> Result<bool, String> {
     let bytes = contents(&options.capture)?;
-    let captured = capture::read(&bytes)
-        .map_err(|why| format!("{}: {why}", options.capture.display()))?;
+    let captured =
+        capture::read(&bytes).map_err(|why| format!("{}: {why}", options.capture.display()))?;
     // Secrets are needed for what is encrypted alone.
     let config = config::load_offline(&options.file.config)
         .map_err(|problems| problems.to_string())?
@@ -169,7 +169,8 @@ async fn metadata(
 
 /// The keys of the config or of the store. Where nothing is encrypted any key will do, and the store is left alone.
 async fn keys(config: &Config, xml: &[u8], now: Timestamp) -> Result<SpKeys, String> {
-    let shown = |error: &dyn std::fmt::Display| format!("the keys of the service provider: {error}");
+    let shown =
+        |error: &dyn std::fmt::Display| format!("the keys of the service provider: {error}");
     let encrypted = memchr::memmem::find(xml, b"EncryptedData").is_some();
     let kept = match &config.store {
         // A store that does not exist yet has no key, and is not made here.

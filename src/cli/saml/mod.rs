@@ -1,5 +1,6 @@
 //! `usher saml`: what concerns SAML alone.
 
+mod inspect;
 mod keys;
 
 use std::process::ExitCode;
@@ -16,10 +17,13 @@ pub(super) struct Options {
 enum Command {
     /// The keys that usher signs requests with and that assertions are encrypted to.
     Keys(keys::Options),
+    /// Verify a captured response offline and say which step fails; exit 0: verified, 1: a check failed, 2: it cannot be looked at.
+    Inspect(inspect::Options),
 }
 
 pub(super) async fn saml(options: &Options) -> ExitCode {
     match &options.command {
         Command::Keys(options) => keys::keys(options).await,
+        Command::Inspect(options) => inspect::inspect(options).await,
     }
 }

@@ -36,8 +36,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Capture, String> {
     if query.contains("SAMLResponse=") {
         return of_parameters(query);
     }
-    let xml = post::decode(text, LIMIT)
-        .map_err(|why| format!("it is no XML, no form with a SAMLResponse, and no base64: {why}"))?;
+    let xml = post::decode(text, LIMIT).map_err(|why| {
+        format!("it is no XML, no form with a SAMLResponse, and no base64: {why}")
+    })?;
     Ok(Capture {
         xml,
         found_in: "base64",
@@ -99,9 +100,15 @@ mod tests {
             (format!("{lines}\n"), "base64"),
             (posted.clone(), "a form"),
             (format!("RelayState=x&SAMLResponse={base64}"), "a form"),
-            (format!("SAMLResponse={}", percent_encode(&base64)), "a form"),
+            (
+                format!("SAMLResponse={}", percent_encode(&base64)),
+                "a form",
+            ),
             (query.clone(), "a query"),
-            (format!("https://wiki.example/_usher/acs?{query}#x"), "a query"),
+            (
+                format!("https://wiki.example/_usher/acs?{query}#x"),
+                "a query",
+            ),
         ] {
             assert_eq!(found(&text), (found_in, XML.to_owned()), "{text}");
         }
@@ -109,7 +116,13 @@ mod tests {
 
     #[test]
     fn says_why_it_finds_no_response() {
-        for text in ["", "no response!", "SAMLRequest=x", "SAMLResponse=a&SAMLResponse=b", "SAMLResponse=%%%"] {
+        for text in [
+            "",
+            "no response!",
+            "SAMLRequest=x",
+            "SAMLResponse=a&SAMLResponse=b",
+            "SAMLResponse=%%%",
+        ] {
             assert!(read(text.as_bytes()).is_err(), "{text}");
         }
     }

@@ -136,11 +136,7 @@ fn within(saml: &SamlConfig) -> SignedDuration {
     }
 }
 
-fn outcome(
-    given: &Given<'_>,
-    expected: &Expected<'_>,
-    steps: &mut Steps,
-) -> Result<Who, Refused> {
+fn outcome(given: &Given<'_>, expected: &Expected<'_>, steps: &mut Steps) -> Result<Who, Refused> {
     if let (Origin::Unsolicited, false) = (expected.origin, given.saml.idp_initiated) {
         // The verification itself would take it: it is the sign-in that takes no such response.
         verify(&given.captured.xml, expected, steps)?;

@@ -52,7 +52,12 @@ fn of_who(who: &Who, lines: &mut Vec<String>) {
     add("family name", who.attributes.family_name.as_deref());
     add("username", who.attributes.username.as_deref());
     let groups = who.attributes.groups.join(", ");
-    add("groups", Some(&groups).filter(|groups| !groups.is_empty()).map(String::as_str));
+    add(
+        "groups",
+        Some(&groups)
+            .filter(|groups| !groups.is_empty())
+            .map(String::as_str),
+    );
     add("session index", who.session_index.as_deref());
     add("authentication context", who.authn_context.as_deref());
     let ends = who.session_ends_at.map(|end| end.to_string());
@@ -62,7 +67,10 @@ fn of_who(who: &Who, lines: &mut Vec<String>) {
         .iter()
         .map(|(name, values)| format!("{name} ({values})"))
         .collect();
-    add("attributes sent, with the number of values", Some(&sent.join(", ")));
+    add(
+        "attributes sent, with the number of values",
+        Some(&sent.join(", ")),
+    );
     lines.push("verified".to_owned());
 }
 

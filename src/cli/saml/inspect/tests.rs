@@ -29,7 +29,9 @@ fn config(more: &str) -> Config {
 
 fn good() -> Response {
     let mut response = Response::new(IDP, SP, ACS, "_request", now());
-    response.assertion.attribute("mail", &["ann@globex.example"]);
+    response
+        .assertion
+        .attribute("mail", &["ann@globex.example"]);
     response.assertion.attribute("groups", &["b", "a"]);
     response
 }
@@ -128,12 +130,18 @@ async fn reads_metadata_from_a_file_instead() {
     let config = config("");
     let (idp, saml) = of_config(&config, Some("globex")).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
-    let text = TestMetadata::new(IDP, "https://idp.example").to_xml().unwrap();
+    let text = TestMetadata::new(IDP, "https://idp.example")
+        .to_xml()
+        .unwrap();
     std::fs::write(file.path(), text).unwrap();
     let read = metadata(idp, saml, Some(file.path()), now()).await.unwrap();
     assert_eq!(read.entity_id, IDP);
     let missing = metadata(idp, saml, Some(Path::new("/nowhere.xml")), now()).await;
     assert!(missing.is_err());
-    assert!(of_config(&config, Some("acme")).unwrap_err().contains("globex"));
+    assert!(
+        of_config(&config, Some("acme"))
+            .unwrap_err()
+            .contains("globex")
+    );
     assert_eq!(idp.id, IdpId::new("globex"));
 }
