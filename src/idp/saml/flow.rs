@@ -265,6 +265,12 @@ impl Work {
                 None => Origin::Unsolicited,
             },
             keys: &self.sp.keys,
+            authenticated_within: if self.saml.force_authn {
+                response::AUTHENTICATED_ANEW
+            } else {
+                response::AUTHENTICATED
+            },
+            authn_context: &self.saml.authn_context,
             now: self.now,
         };
         let assertion = response::verify(&self.xml, &expected, &mut Steps::default())?;
