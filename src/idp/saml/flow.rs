@@ -147,10 +147,12 @@ impl SamlIdp {
             Some(newer) => self.verify(&work, newer).await,
             None => first,
         };
-        if failed_at(&verified, Check::Status) {
-            return verified.map_err(|error| SamlError::Denied(error.to_string()));
+        match verified {
+            Err(SamlError::Invalid(refused)) if refused.check == Check::Status => {
+                Err(SamlError::Denied(refused.detail))
+            }
+            verified => verified,
         }
-        verified
     }
 
     async fn verify(
