@@ -6,7 +6,8 @@ import { after, before, describe } from 'node:test';
 import { App } from './lib/app.js';
 import { Person } from './lib/http.js';
 import { keyPair } from './lib/key-pair.js';
-import { work } from './lib/places.js';
+import { usherBinary, work } from './lib/places.js';
+import { Child } from './lib/processes.js';
 import { pysaml2 } from './lib/pysaml2.js';
 import { attributeOf, FORMAT, oneLine, decode, tagOf, textOf, verifiesRedirect } from './lib/saml.js';
 import {
@@ -72,8 +73,8 @@ describe('usher and pysaml2', { timeout: 600_000 }, () => {
   const nameId = (idp, format = FORMAT.persistent) => ({ format, value: format === FORMAT.email ? `ann@${idp}.example` : `${idp}-ann` });
 
   /** One sign-in: usher's request, read by pysaml2, and pysaml2's answer as `how` says. */
-  async function round(idp, how = {}, person = new Person()) {
-    const asked = await sent(person, `${usher.origin}/_usher/sign-in/${idp}?return_to=/pages/1`, IDP);
+  async function round(idp, how = {}, person = new Person(), at = usher) {
+    const asked = await sent(person, `${at.origin}/_usher/sign-in/${idp}?return_to=/pages/1`, IDP);
     const request = await py.ask('authn_request', arriving(asked));
     const identity = {
       mail: [`ann@${idp}.example`], cn: ['Ann Archer'], givenName: ['Ann'], sn: ['Archer'], uid: [`ann-${idp}`], eduPersonAffiliation: ['engineering', 'admins'],
@@ -159,6 +160,49 @@ describe('usher and pysaml2', { timeout: 600_000 }, () => {
       assert.equal(await isSignedIn(usher, person), false);
     });
   }
+
+  test('with two key pairs both are published, the first signs, and either decrypts', async () => {
+    const pairs = [await keyPair(folder, 'sp-new'), await keyPair(folder, 'sp-old')];
+    const { saml, ...idp } = usher.config.identity_providers[0];
+    const saml_keys = pairs.map(({ certificateFile, keyFile }) => ({ certificate: { file: certificateFile }, key: { file: keyFile } }));
+    const rolling = await new Usher(samlConfig(app, [{ ...idp, id: 'py-rolling', email_domains: ['py-rolling.example'], saml }], { keys: { saml: saml_keys } }), { name: 'pysaml2-rolling' }).start();
+    try {
+      const service = await serviceOf(rolling, 'py-rolling');
+      assert.deepEqual(service.signing.map(oneLine), pairs.map(({ certificate }) => oneLine(certificate)));
+      assert.deepEqual(service.encryption.map(oneLine), pairs.map(({ certificate }) => oneLine(certificate)));
+      const file = path.join(folder, 'py-rolling.xml');
+      await fs.writeFile(file, service.metadata);
+      await py.ask('trust', { metadata_files: [...IDS.map((id) => path.join(folder, `${id}.xml`)), file] });
+      for (const { certificate } of pairs) {
+        const { page, asked } = await round('py-rolling', {
+          encrypt: { cert: oneLine(certificate), content: `${XMLENC11}aes256-gcm`, session_key: 'aes-256', key: OAEP },
+        }, new Person(), rolling);
+        assert.ok(verifiesRedirect(asked.url, pairs[0].certificate));
+        assertAnn(arrived(rolling, page, '/pages/1'), { name: 'ann-py-rolling', email: 'ann@py-rolling.example' });
+      }
+    } finally {
+      await rolling.stop();
+    }
+  });
+
+  test('`usher saml inspect` verifies a captured response offline, and names the step at which a changed one fails', async () => {
+    const { response } = await round('py-redirect', encrypt(`${XMLENC11}aes256-gcm`, 'aes-256')());
+    const { response: signed } = await round('py-redirect', BOTH);
+    const inspect = async (text) => {
+      const file = path.join(folder, 'captured.txt');
+      await fs.writeFile(file, text);
+      const child = new Child('inspect', usherBinary, ['saml', 'inspect', '--config', usher.file, '--idp', 'py-redirect', file]);
+      return { ...await child.exit, output: child.output };
+    };
+    for (const good of [response, signed, decode(signed)]) {
+      const { code, output } = await inspect(good);
+      assert.equal(code, 0, output);
+      assert.match(output, /ann@py-redirect\.example/);
+    }
+    const { code, output } = await inspect(decode(signed).replace('ann@py-redirect.example', 'bob@py-redirect.example'));
+    assert.equal(code, 1, output);
+    assert.match(output, /signature/);
+  });
 
   test('a used response does not sign in again, not even with a new request of the same browser', async () => {
     const person = new Person();

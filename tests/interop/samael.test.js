@@ -14,47 +14,57 @@ import { Usher, webhookSecret } from './lib/usher.js';
 /** Where the IdP would be. Nobody listens there: the suite carries each message itself. */
 const IDP = 'http://127.0.0.1:9';
 const ISSUER = `${IDP}/metadata`;
-const IDPS = { 'sml-redirect': { name_id_format: 'persistent' }, 'sml-post': { binding: 'post', name_id_format: 'persistent' } };
+const IDPS = {
+  'sml-redirect': { name_id_format: 'persistent' },
+  'sml-post': { binding: 'post', name_id_format: 'persistent' },
+  // Its IdP signs with P-256.
+  'sml-p256': { name_id_format: 'persistent' },
+};
 const IDS = Object.keys(IDPS);
 
 describe('usher and samael', { timeout: 900_000 }, () => {
   const app = new App({ secret: webhookSecret() });
-  let peer;
+  let peers;
   let usher;
   let services;
   const test = promises(() => usher);
 
   before(async () => {
-    [peer] = await Promise.all([samael(), app.start()]);
-    const { certificate } = await peer.ask('certificate');
+    peers = [await samael()];
+    peers.push(await samael('p256'));
+    await app.start();
     // Pasted, as an admin page shows it: entity ID, URLs and certificate.
-    const given = { entity_id: ISSUER, sso_url: `${IDP}/sso`, slo_url: `${IDP}/slo`, certificates: [pem(certificate)] };
-    const idps = IDS.map((id) => ({ id, saml: { ...given, ...IDPS[id] } }));
+    const given = { entity_id: ISSUER, sso_url: `${IDP}/sso`, slo_url: `${IDP}/slo` };
+    const idps = await Promise.all(IDS.map(async (id) => {
+      const { certificate } = await peerOf(id).ask('certificate');
+      return { id, saml: { ...given, certificates: [pem(certificate)], ...IDPS[id] } };
+    }));
     usher = await new Usher(samlConfig(app, idps), { name: 'samael' }).start();
     services = Object.fromEntries(await Promise.all(IDS.map(async (id) => [id, await serviceOf(usher, id)])));
   }, { timeout: 800_000 });
 
   after(async () => {
-    const [ended] = await Promise.allSettled([usher?.stop(), peer?.stop(), app.stop()]);
+    const [ended] = await Promise.allSettled([usher?.stop(), app.stop(), ...(peers ?? []).map((peer) => peer.stop())]);
     if (ended.status === 'rejected') throw ended.reason;
     assert.deepEqual(app.problems, []);
   });
 
-  const trust = (id) => peer.ask('trust', { metadata: services[id].metadata });
+  const peerOf = (id) => peers[id === 'sml-p256' ? 1 : 0];
+  const trust = (id) => peerOf(id).ask('trust', { metadata: services[id].metadata });
   const attributes = (id) => ({
     email: [`ann@${id}.example`], givenName: ['Ann'], surname: ['Archer'], username: [`ann-${id}`], groups: ['engineering', 'admins'],
   });
 
   /** What samael's reader of this kind makes of a message. */
-  function reads(kind, message) {
-    return peer.ask(`${kind}_${message.binding}`, message.binding === 'redirect' ? { url: message.url } : { xml: message.xml });
+  function reads(id, kind, message) {
+    return peerOf(id).ask(`${kind}_${message.binding}`, message.binding === 'redirect' ? { url: message.url } : { xml: message.xml });
   }
 
   async function round(id, how = {}, person = new Person()) {
     await trust(id);
     const asked = await sent(person, `${usher.origin}/_usher/sign-in/${id}?return_to=/pages/1`, IDP);
-    const request = await reads('authn_request', asked);
-    const { response } = await peer.ask('respond', {
+    const request = await reads(id, 'authn_request', asked);
+    const { response } = await peerOf(id).ask('respond', {
       request_id: request.id, acs: services[id].acs, sp: request.issuer, issuer: ISSUER, name_id: `${id}-ann`, format: FORMAT.persistent,
       session_index: `index-${request.id}`, attributes: attributes(id), ...how,
     });
@@ -94,10 +104,10 @@ describe('usher and samael', { timeout: 900_000 }, () => {
     test(`${id}: samael verifies our LogoutRequest, and we its answer`, async () => {
       const { person } = await round(id);
       const asked = await sent(person, `${usher.origin}/_usher/sign-out`, IDP);
-      const request = await reads('logout_request', asked);
+      const request = await reads(id, 'logout_request', asked);
       assert.deepEqual({ ...request, id: undefined }, { id: undefined, issuer: services[id].entityId, destination: `${IDP}/slo`, name_id: `${id}-ann` });
       assert.equal(await isSignedIn(usher, person), false);
-      const { message } = await peer.ask('make_logout_response', { id: newId(), in_response_to: request.id, destination: services[id].slo, issuer: ISSUER });
+      const { message } = await peerOf(id).ask('make_logout_response', { id: newId(), in_response_to: request.id, destination: services[id].slo, issuer: ISSUER });
       const { page } = await deliver(person, { action: services[id].slo, fields: { SAMLResponse: message, RelayState: asked.relayState } }, IDP);
       assert.ok(page && page.status < 400, `${page?.status} ${page && plain(page)}`);
     });
@@ -105,10 +115,10 @@ describe('usher and samael', { timeout: 900_000 }, () => {
     test(`${id}: a LogoutRequest of samael ends the session, and it verifies our answer`, async () => {
       const { person, request } = await round(id);
       const asked = { id: newId(), destination: services[id].slo, issuer: ISSUER, name_id: `${id}-ann`, format: FORMAT.persistent, session_index: `index-${request.id}` };
-      const { message } = await peer.ask('make_logout_request', asked);
+      const { message } = await peerOf(id).ask('make_logout_request', asked);
       const answer = await deliver(new Person(), { action: services[id].slo, fields: { SAMLRequest: message, RelayState: 'r' } }, IDP);
       assert.ok(answer.xml, `an answer, not ${answer.page?.status} ${answer.page && plain(answer.page)}`);
-      assert.deepEqual(await reads('logout_response', answer), {
+      assert.deepEqual(await reads(id, 'logout_response', answer), {
         in_response_to: asked.id, issuer: services[id].entityId, destination: `${IDP}/slo`, status: 'urn:oasis:names:tc:SAML:2.0:status:Success',
       });
       assert.equal(await isSignedIn(usher, person), false);

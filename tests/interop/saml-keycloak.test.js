@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after, before, describe } from 'node:test';
 import { App } from './lib/app.js';
 import { launchBrowser, profile } from './lib/browser.js';
-import { Person, request } from './lib/http.js';
+import { forms, Person, request } from './lib/http.js';
 import { KeycloakSaml, X500_MAPPERS } from './lib/keycloak-saml.js';
 import { work } from './lib/places.js';
 import { sleep, until } from './lib/processes.js';
@@ -53,6 +53,9 @@ const IDPS = {
 };
 const IDS = Object.keys(IDPS);
 
+/** The same people by OIDC and by SAML. */
+const LINKED = { oidc: 'kc-oidc', saml: 'kc-linked', domain: 'staff.example' };
+
 describe('usher and Keycloak over SAML', { timeout: 800_000 }, () => {
   const app = new App({ secret: webhookSecret() });
   const peer = new KeycloakSaml();
@@ -78,12 +81,27 @@ describe('usher and Keycloak over SAML', { timeout: 800_000 }, () => {
     return { metadata_url: peer.metadataUrl };
   }
 
+  function linked() {
+    return [
+      {
+        id: LINKED.oidc,
+        email_domains: [LINKED.domain],
+        oidc: { issuer: peer.issuer, client_id: peer.clientId, client_secret: peer.clientSecret, scopes: ['openid', 'email', 'profile'] },
+        attributes: { email: 'email', name: 'name', groups: 'groups', username: 'preferred_username' },
+      },
+      { id: LINKED.saml, same_users_as: LINKED.oidc, email_domains: [LINKED.domain], saml: { metadata_url: peer.metadataUrl, name_id_format: 'persistent' } },
+    ];
+  }
+
   before(async () => {
     await Promise.all([app.start(), peer.start(), fs.mkdir(path.join(work, 'runs'), { recursive: true })]);
     const idps = await Promise.all(Object.entries(IDPS).map(async ([id, { from, saml, attributes }]) => (
       { id, saml: { ...await sourceOf(from), ...saml }, ...(attributes ? { attributes } : {}) })));
-    usher = await new Usher(samlConfig(app, idps), { name: 'saml-keycloak' }).start();
-    services = Object.fromEntries(await Promise.all(IDS.map(async (id) => [id, await serviceOf(usher, id)])));
+    usher = await new Usher(samlConfig(app, [...idps, ...linked()]), { name: 'saml-keycloak' }).start();
+    services = Object.fromEntries(await Promise.all([...IDS, LINKED.saml].map(async (id) => [id, await serviceOf(usher, id)])));
+    await peer.register([usher.origin], { idp: LINKED.oidc });
+    await peer.registerSp(services[LINKED.saml], { attributes: { ...SIGNED, ...CLEAR } });
+    await peer.addPerson('lee-kc', { email: `lee@${LINKED.domain}`, firstName: 'Lee', lastName: 'Lane', groups: ['engineering'] });
     for (const [id, { client, mappers, frontchannelLogout }] of Object.entries(IDPS)) {
       await peer.registerSp(services[id], { attributes: client, mappers, frontchannelLogout });
       const { name, email } = ann(id);
@@ -179,6 +197,31 @@ describe('usher and Keycloak over SAML', { timeout: 800_000 }, () => {
     const first = await peer.submitSignIn(person, await person.open(pages[0]), ann('kc-assertion').name);
     arrived(usher, await relay(person, first), '/tab/1');
     for (const tab of [2, 3]) arrived(usher, await relay(person, await person.open(pages[tab - 1])), `/tab/${tab}`);
+  });
+
+  test('a person who comes by SAML, by OIDC and by SAML again has one account', async () => {
+    const users = [];
+    for (const id of [LINKED.saml, LINKED.oidc, LINKED.saml]) {
+      const person = new Person();
+      const page = await peer.submitSignIn(person, await begin(usher, person, id, '/pages/1'), 'lee-kc');
+      const headers = arrived(usher, await relay(person, page), '/pages/1');
+      assert.deepEqual(roles(headers), ['editor'], id);
+      users.push(headers['x-forwarded-user']);
+    }
+    assert.equal(new Set(users).size, 1, users.join());
+    assert.equal(app.eventsOf(`lee@${LINKED.domain}`, 'user.created').length, 1);
+  });
+
+  test('the e-mail address finds the IdP, whichever protocol it speaks', async () => {
+    for (const [email, client] of [['ann@kc-both.example', 'kc-both'], ['ann@kc-preset.example', 'kc-preset'], [`lee@${LINKED.domain}`, 'usher']]) {
+      const person = new Person();
+      const page = await person.open(`${usher.origin}/`);
+      const [form] = forms(page).filter(({ fields }) => 'email' in fields);
+      assert.ok(form, plain(page));
+      const there = await relay(person, await person.submit(page, { email }, { action: form.action }));
+      assert.ok(peer.isSignInPage(there), `${there.status} ${there.url} ${plain(there)}`);
+      assert.ok(decodeURIComponent(there.url + person.trail.join()).includes(client), `${email}: ${there.url}`);
+    }
   });
 
   // What has to be refused although this IdP made it.

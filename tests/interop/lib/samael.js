@@ -7,7 +7,7 @@ import { run } from './processes.js';
 const target = path.join(work, 'samael');
 
 /** Needs libxml2, xmlsec1 with OpenSSL and libclang for its bindings: see the README. */
-export async function samael() {
+export async function samael(...args) {
   await run('cargo', ['build', '--locked', '--quiet', '--target-dir', target], { cwd: path.join(suite, 'samael') });
-  return new JsonLines('samael', path.join(target, 'debug/samael-peer'), []);
+  return new JsonLines('samael', path.join(target, 'debug/samael-peer'), args);
 }

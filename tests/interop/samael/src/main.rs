@@ -1,5 +1,6 @@
 //! samael as an IdP without a server: it reads usher's messages and makes an IdP's. One JSON request on each line of stdin,
-//! one JSON answer on each line of stdout; an answer with `error` says what samael had against it.
+//! one JSON answer on each line of stdout; an answer with `error` says what samael had against it. Its key is RSA, or P-256 with
+//! the argument `p256`.
 
 use std::error::Error;
 use std::io::{self, BufRead, Read, Write};
@@ -13,10 +14,10 @@ use samael::crypto::{CertificateDer, Crypto, CryptoProvider, UrlVerifier};
 use samael::idp::response_builder::build_response_template;
 use samael::idp::sp_extractor::SPMetadataExtractor;
 use samael::idp::verified_request::UnverifiedAuthnRequest;
-use samael::idp::{CertificateParams, IdentityProvider, KeyType, Rsa};
+use samael::idp::{CertificateParams, Elliptic, IdentityProvider, KeyType, Rsa};
 use samael::metadata::EntityDescriptor;
 use samael::schema::{AttributeStatement, Issuer, LogoutRequest, LogoutResponse, NameID, Status, StatusCode};
-use samael::signature::{DigestAlgorithm, Signature};
+use samael::signature::{DigestAlgorithm, Signature, SignatureAlgorithm};
 use samael::traits::ToXml;
 use serde_json::{Value, json};
 use url::Url;
@@ -27,6 +28,7 @@ type Answer = Result<Value, Box<dyn Error>>;
 struct Peer {
     idp: IdentityProvider,
     certificate: CertificateDer,
+    algorithm: SignatureAlgorithm,
     sp: Option<SPMetadataExtractor>,
 }
 
@@ -35,14 +37,19 @@ fn text<'a>(request: &'a Value, name: &str) -> Result<&'a str, Box<dyn Error>> {
 }
 
 impl Peer {
-    fn new() -> Result<Self, Box<dyn Error>> {
-        let idp = IdentityProvider::generate_new(KeyType::Rsa(Rsa::Rsa2048))?;
+    fn new(p256: bool) -> Result<Self, Box<dyn Error>> {
+        let (key, algorithm) = if p256 {
+            (KeyType::Elliptic(Elliptic::NISTP256), SignatureAlgorithm::EcdsaSha256)
+        } else {
+            (KeyType::Rsa(Rsa::Rsa2048), SignatureAlgorithm::RsaSha256)
+        };
+        let idp = IdentityProvider::generate_new(key)?;
         let certificate = idp.create_certificate(&CertificateParams {
             common_name: "samael",
             issuer_name: "samael",
             days_until_expiration: 365,
         })?;
-        Ok(Self { idp, certificate, sp: None })
+        Ok(Self { idp, certificate, algorithm, sp: None })
     }
 
     fn answer(&mut self, request: &Value) -> Answer {
@@ -128,6 +135,7 @@ impl Peer {
     /// samael's own template has the digest SHA-1, which `digest: sha1` keeps.
     fn signature(&self, id: &str, request: &Value) -> Signature {
         let mut template = Signature::template(id, &self.certificate);
+        template.signed_info.signature_method.algorithm = self.algorithm.clone();
         if request["digest"] != "sha1" {
             for reference in &mut template.signed_info.reference {
                 reference.digest_method.algorithm = DigestAlgorithm::Sha256;
@@ -264,7 +272,7 @@ fn logout_response(message: &LogoutResponse) -> Answer {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut peer = Peer::new()?;
+    let mut peer = Peer::new(std::env::args().nth(1).as_deref() == Some("p256"))?;
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {
         let request: Value = serde_json::from_str(&line?)?;
