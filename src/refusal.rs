@@ -14,8 +14,19 @@ pub struct Refusal {
     pub user_message: Option<String>,
     /// What really happened, for the log: no secrets.
     pub cause: String,
+    /// The check that an IdP's answer did not pass, where one is to blame.
+    pub check: Option<FailedCheck>,
     /// When it makes sense to try again.
     pub retry_after: Option<Duration>,
+}
+
+/// A check of an IdP's answer that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedCheck {
+    /// Its stable name, for the log.
+    pub code: &'static str,
+    /// What went wrong, for the page: instead of the reason's own sentence.
+    pub sentence: &'static str,
 }
 
 impl Refusal {
@@ -25,8 +36,22 @@ impl Refusal {
             reason,
             user_message: None,
             cause: cause.into(),
+            check: None,
             retry_after: None,
         }
+    }
+
+    /// The same, with the check that failed.
+    #[must_use]
+    pub fn at_check(mut self, check: FailedCheck) -> Self {
+        self.check = Some(check);
+        self
+    }
+
+    /// What happened, in a sentence for people.
+    pub fn sentence(&self) -> &'static str {
+        self.check
+            .map_or_else(|| self.reason.message(), |check| check.sentence)
     }
 
     /// The same, with a sentence for people that the app gave.

@@ -67,7 +67,7 @@ pub enum StartError {
 }
 
 impl Usher {
-    /// Opens the store and builds everything over it; reaches out to nobody.
+    /// Opens the store and builds everything over it; waits for nobody else.
     ///
     /// # Errors
     /// If the store or the client cannot be made.
@@ -105,7 +105,7 @@ impl Usher {
             parts,
             keys,
         };
-        Self::build(config, 0, lasting, now).await
+        Self::build(config, 0, lasting, None, now).await
     }
 
     /// The same under another config: sessions, accounts and keys go on. The store stays the one that was opened.
@@ -119,13 +119,15 @@ impl Usher {
         parts
             .sessions
             .reload(Arc::clone(&parts.seal), &config.sessions);
-        Self::build(Arc::new(config), self.generation + 1, lasting, now).await
+        let (config, former) = (Arc::new(config), Some(&*self.sign_in));
+        Self::build(config, self.generation + 1, lasting, former, now).await
     }
 
     async fn build(
         config: Arc<Config>,
         generation: u64,
         lasting: Lasting,
+        former: Option<&SignIn>,
         now: Timestamp,
     ) -> Result<Self, StartError> {
         let parts = lasting.parts.clone();
@@ -145,14 +147,19 @@ impl Usher {
             .map_err(|why| StartError::Idp(idp.id.clone(), why))?;
             idps.insert(idp.id.clone(), made);
         }
+        let sign_in = SignIn::new(Arc::clone(&config), idps, parts.clone());
+        if let Some(former) = former {
+            sign_in.keep_metadata_of(former);
+        }
+        sign_in.tend(now);
         Ok(Self {
             generation,
-            sessions: Arc::clone(&parts.sessions),
-            provisioner: Arc::clone(&parts.provisioner),
+            sessions: parts.sessions,
+            provisioner: parts.provisioner,
             keys: Arc::clone(&lasting.keys),
             firewalls: config.apps.iter().map(|app| Firewall::new(app)).collect(),
-            metrics: Arc::clone(&parts.metrics),
-            sign_in: Arc::new(SignIn::new(Arc::clone(&config), idps, parts)),
+            metrics: parts.metrics,
+            sign_in: Arc::new(sign_in),
             config,
             lasting,
         })
@@ -206,6 +213,7 @@ impl Usher {
     pub async fn tend(&self, now: Timestamp) -> Result<(), StoreError> {
         self.sessions.sweep(now).await?;
         self.lasting.parts.claims.sweep(now).await?;
+        self.sign_in.tend(now);
         if self.keys.load().renew_at <= now {
             self.keys.store(
                 keys::signing_keys(&self.lasting.store, &self.lasting.parts.seal, now).await?,

@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
+use crate::demo::saml::TestKey;
 
-const CERTIFICATE: &str = include_str!("../idp/saml/fixtures/idp.crt");
-const KEY: &str = include_str!("../idp/saml/fixtures/idp.key");
-const OTHER_KEY: &str = include_str!("../idp/saml/fixtures/sp.key");
+fn certificate_pem() -> &'static str {
+    TestKey::IDP.certificate_pem()
+}
 
 fn made(algorithm: &'static rcgen::SignatureAlgorithm) -> (Vec<u8>, String) {
     let mut params = rcgen::CertificateParams::new(vec!["wiki.example".to_owned()]).unwrap();
@@ -32,18 +33,18 @@ fn key_error(der: &[u8]) -> String {
 
 #[test]
 fn reads_pem_and_bare_base64_and_says_what_it_is() {
-    let certificate = Certificate::from_text(CERTIFICATE).unwrap();
+    let certificate = Certificate::from_text(certificate_pem()).unwrap();
     assert!(matches!(certificate.key(), PublicKey::Rsa(_)));
     assert_eq!(
         certificate.fingerprint(),
-        include_str!("../idp/saml/fixtures/idp.sha256").trim()
+        "E1:7B:43:50:B7:B9:1C:D0:0B:E9:C6:7F:F9:C5:43:E4:3A:F0:F1:FC:6A:89:F0:EF:E8:C2:2A:33:99:06:3F:DB"
     );
     assert!(certificate.not_before() < certificate.not_after());
     assert_eq!(
         Certificate::from_text(&certificate.pem()).unwrap(),
         certificate
     );
-    let bare: String = CERTIFICATE
+    let bare: String = certificate_pem()
         .lines()
         .filter(|line| !line.starts_with('-'))
         .map(|line| format!("\t {line}\r\n"))
@@ -51,7 +52,10 @@ fn reads_pem_and_bare_base64_and_says_what_it_is() {
     assert_eq!(Certificate::from_text(&bare).unwrap(), certificate);
     let one_line = bare.split_whitespace().collect::<String>();
     assert_eq!(Certificate::from_text(&one_line).unwrap(), certificate);
-    let with_words = format!("Subject: CN=idp.example\n{CERTIFICATE}\n# the end\n");
+    let with_words = format!(
+        "Subject: CN=idp.example\n{}\n# the end\n",
+        certificate_pem()
+    );
     assert_eq!(Certificate::from_text(&with_words).unwrap(), certificate);
     assert_eq!(
         Certificate::from_der(certificate.der()).unwrap(),
@@ -61,7 +65,10 @@ fn reads_pem_and_bare_base64_and_says_what_it_is() {
 
 #[test]
 fn refuses_all_that_is_not_exactly_one_certificate() {
-    let der = Certificate::from_text(CERTIFICATE).unwrap().der().to_vec();
+    let der = Certificate::from_text(certificate_pem())
+        .unwrap()
+        .der()
+        .to_vec();
     let mut longer = der.clone();
     longer.push(0);
     let shorter = &der[..der.len() - 1];
@@ -81,10 +88,10 @@ fn refuses_all_that_is_not_exactly_one_certificate() {
     let texts = [
         String::new(),
         "hello".to_owned(),
-        format!("{CERTIFICATE}{CERTIFICATE}"),
-        format!("{KEY}{CERTIFICATE}"),
-        CERTIFICATE.replace("END CERTIFICATE", "END"),
-        KEY.to_owned(),
+        format!("{0}{0}", certificate_pem()),
+        format!("{}{}", TestKey::IDP.key_pem(), certificate_pem()),
+        certificate_pem().replace("END CERTIFICATE", "END"),
+        TestKey::IDP.key_pem().to_owned(),
         STANDARD.encode(&longer),
     ];
     for text in texts {
@@ -135,7 +142,10 @@ fn refuses_a_point_that_is_not_on_its_curve() {
 
 #[test]
 fn refuses_rsa_keys_that_are_short_or_odd() {
-    let der = Certificate::from_text(CERTIFICATE).unwrap().der().to_vec();
+    let der = Certificate::from_text(certificate_pem())
+        .unwrap()
+        .der()
+        .to_vec();
     let PublicKey::Rsa(key) = Certificate::from_der(&der).unwrap().key().clone() else {
         panic!("RSA");
     };
@@ -182,14 +192,20 @@ fn refuses_rsa_keys_that_are_short_or_odd() {
 
 #[test]
 fn a_private_key_must_be_that_of_the_certificate() {
-    let certificate = Certificate::from_text(CERTIFICATE).unwrap();
+    let certificate = Certificate::from_text(certificate_pem()).unwrap();
     let pair = |key: &str| key_pair(&certificate, &Secret::new(key)).err();
-    assert_eq!(pair(KEY), None);
-    assert_eq!(pair(OTHER_KEY), Some(KeyPairError::OtherCertificate));
+    assert_eq!(pair(TestKey::IDP.key_pem()), None);
+    assert_eq!(
+        pair(TestKey::SP.key_pem()),
+        Some(KeyPairError::OtherCertificate)
+    );
     assert_eq!(pair("hello"), Some(KeyPairError::NotAKey));
-    assert_eq!(pair(CERTIFICATE), Some(KeyPairError::NotAKey));
+    assert_eq!(pair(certificate_pem()), Some(KeyPairError::NotAKey));
     let p256 = rcgen::KeyPair::generate().unwrap().serialize_pem();
     assert_eq!(pair(&p256), Some(KeyPairError::NotAKey));
-    let pkcs1 = include_str!("../idp/saml/fixtures/idp.pkcs1.key");
-    assert_eq!(pair(pkcs1), None);
+    // PKCS#8 of an RSA-2048 key is 26 bytes, then PKCS#1.
+    let pkcs1 = STANDARD.encode(&TestKey::IDP.key_der()[26..]);
+    let pkcs1 =
+        format!("-----BEGIN RSA PRIVATE KEY-----\n{pkcs1}\n-----END RSA PRIVATE KEY-----\n");
+    assert_eq!(pair(&pkcs1), None);
 }

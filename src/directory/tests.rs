@@ -337,3 +337,28 @@ async fn a_failing_store_is_an_error_and_not_an_unknown_person() {
         .await;
     assert!(matches!(admitted, Err(AdmitError::Store(_))));
 }
+
+#[tokio::test]
+async fn one_name_id_value_under_two_formats_is_two_subjects() {
+    let directory = memory().await;
+    let of = |format: &str| Subject {
+        protocol: Protocol::Saml,
+        format: format.to_owned(),
+        ..subject("globex", "1")
+    };
+    let (persistent, email) = (of("urn:persistent"), of("urn:email"));
+    let nothing = Attributes::default();
+    let mut users = Vec::new();
+    for subject in [&persistent, &email, &persistent] {
+        let person = directory
+            .admit(subject, &nothing, None, now())
+            .await
+            .unwrap();
+        users.push(person.user);
+    }
+    assert_ne!(users[0], users[1]);
+    assert_eq!(users[0], users[2]);
+    let found = directory.person(&email).await.unwrap().unwrap();
+    assert_eq!(found.user, users[1]);
+    assert_eq!(directory.person(&of("")).await.unwrap(), None);
+}

@@ -3,6 +3,7 @@
 mod callback;
 mod me;
 mod query;
+mod saml;
 mod sign_in;
 mod sign_out;
 
@@ -82,12 +83,15 @@ async fn route(call: &Call<'_>) -> Result<Response<String>, Refusal> {
         ["sign-in"] if get => sign_in::choose(call).await,
         ["sign-in", idp] if get => sign_in::start(call, idp).await,
         ["oidc", idp, "callback"] if get || post => callback::oidc(call, idp).await,
+        ["saml", idp, "metadata"] if get => saml::metadata(call, idp),
+        ["saml", idp, "acs"] if post => saml::acs(call, idp).await,
         ["sign-out"] if get || post => sign_out::sign_out(call).await,
         ["me"] if get => me::me(call).await,
         ["jwks.json"] if get => Ok(jwks(call)),
         ["sign-in"]
         | ["sign-in", _]
         | ["oidc", _, "callback"]
+        | ["saml", _, "metadata" | "acs"]
         | ["sign-out"]
         | ["me"]
         | ["jwks.json"] => Err(Refusal::new(
@@ -216,6 +220,7 @@ fn log(refusal: &Refusal, asked: &Asked<'_>, path: &str) {
         event = "refused",
         request_id = asked.request_id,
         reason = refusal.reason.code(),
+        check = refusal.check.map(|check| check.code),
         path,
         client = %asked.client,
         cause = refusal.cause,

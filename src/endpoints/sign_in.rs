@@ -8,6 +8,7 @@ use http::header::{ACCEPT, HeaderMap};
 use super::query::Parameters;
 use super::{Call, set_cookies};
 use crate::config::Idp;
+use crate::idp::saml::Outgoing;
 use crate::pages::{self, Form, IdpChoice};
 use crate::refusal::{Reason, Refusal};
 use crate::sign_in::{Begin, ReturnTo};
@@ -108,7 +109,12 @@ async fn begin(
         browser: &call.browser,
     };
     let begun = call.usher.sign_in.begin(begin, call.asked.now).await?;
-    let mut response = pages::redirect(begun.location.as_str(), false);
+    let mut response = match &begun.way {
+        Outgoing::Redirect(location) => pages::redirect(location.as_str(), false),
+        Outgoing::Post { action, fields } => {
+            call.page(|context| pages::post_form(action, fields, context))
+        }
+    };
     set_cookies(&mut response, &begun.cookies);
     Ok(response)
 }

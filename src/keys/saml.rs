@@ -7,8 +7,8 @@ use std::sync::Arc;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{
-    KeyPair, OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey,
-    PrivateDecryptingKey,
+    KeyPair, OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OAEP_SHA384_MGF1SHA384,
+    OAEP_SHA512_MGF1SHA512, OaepPrivateDecryptingKey, PrivateDecryptingKey,
 };
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use jiff::Timestamp;
@@ -41,6 +41,10 @@ pub enum Oaep {
     Sha1,
     /// SHA-256 with MGF1-SHA-256.
     Sha256,
+    /// SHA-384 with MGF1-SHA-384.
+    Sha384,
+    /// SHA-512 with MGF1-SHA-512.
+    Sha512,
 }
 
 /// A private key that cannot be used, or a ciphertext that does not open: deliberately without detail.
@@ -150,6 +154,8 @@ impl SpKey {
         let algorithm = match by {
             Oaep::Sha1 => &OAEP_SHA1_MGF1SHA1,
             Oaep::Sha256 => &OAEP_SHA256_MGF1SHA256,
+            Oaep::Sha384 => &OAEP_SHA384_MGF1SHA384,
+            Oaep::Sha512 => &OAEP_SHA512_MGF1SHA512,
         };
         let mut room = vec![0; self.decrypting.min_output_size()];
         let length = self

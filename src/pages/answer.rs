@@ -15,6 +15,9 @@ use super::PageContext;
 /// The one style sheet, in every page.
 pub(super) const STYLE: &str = include_str!("../../templates/page.css");
 
+/// The one script: it posts the one form of its page.
+pub(super) const POST_FORM: &str = "document.forms[0].submit()";
+
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// For what is no page: nothing in it is to be loaded or run.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'";
@@ -48,10 +51,22 @@ pub(super) fn page(
     template: &impl Template,
     context: &PageContext<'_>,
 ) -> Response<String> {
+    page_under(status, template, &policy(context))
+}
+
+/// A page that posts a form to another origin, by itself where the browser runs scripts. Only the one script may run, and only
+/// there may the form lead.
+pub(super) fn posting_page(template: &impl Template, origin: &str) -> Response<String> {
+    let mut policy = format!("{}; script-src '{}'; form-action", base(), hash(POST_FORM));
+    add_origin(&mut policy, origin);
+    page_under(StatusCode::OK, template, &policy)
+}
+
+fn page_under(status: StatusCode, template: &impl Template, policy: &str) -> Response<String> {
     // The templates only write into a string, which cannot fail.
     let body = template.render().unwrap_or_default();
     let mut response = answer(status, "text/html; charset=utf-8", body);
-    if let Ok(policy) = HeaderValue::from_str(&policy(context)) {
+    if let Ok(policy) = HeaderValue::from_str(policy) {
         response
             .headers_mut()
             .insert(CONTENT_SECURITY_POLICY, policy);
@@ -60,19 +75,39 @@ pub(super) fn page(
 }
 
 fn policy(context: &PageContext<'_>) -> String {
-    let hash = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
-    let mut policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src 'self' data:; base-uri 'none'; \
-         frame-ancestors 'none'; form-action 'self'"
-    );
+    let mut policy = format!("{}; form-action 'self'", base());
     for origin in context.form_origins {
-        // An origin has none of these; with one of them it would be another directive.
-        if !origin.contains([' ', ';', ',', '\'', '"']) {
-            policy.push(' ');
-            policy.push_str(origin);
-        }
+        add_origin(&mut policy, origin);
     }
     policy
+}
+
+/// What counts for every page.
+fn base() -> String {
+    format!(
+        "default-src 'none'; style-src '{}'; img-src 'self' data:; base-uri 'none'; \
+         frame-ancestors 'none'",
+        hash(STYLE)
+    )
+}
+
+/// The source expression of an inline script or style (CSP3, 2.3.1).
+fn hash(inline: &str) -> String {
+    let hash = STANDARD.encode(digest(&SHA256, inline.as_bytes()));
+    format!("sha256-{hash}")
+}
+
+fn add_origin(policy: &mut String, origin: &str) {
+    // An origin has none of these; with one of them it would be another directive.
+    if !origin.contains([' ', ';', ',', '\'', '"']) {
+        policy.push(' ');
+        policy.push_str(origin);
+    }
+}
+
+/// A document that is no page, with `no-store`; the caller says of which type it is.
+pub fn document(status: StatusCode, text: String) -> Response<String> {
+    answer(status, "application/xml", text)
 }
 
 /// JSON with `no-store`.

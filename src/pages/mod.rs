@@ -6,11 +6,12 @@ mod refusal;
 use askama::Template;
 use http::header::{ACCEPT, HeaderMap};
 use http::{Method, Response, StatusCode};
+use url::Url;
 
-pub use answer::{for_head, json, redirect};
+pub use answer::{document, for_head, json, redirect};
 pub use refusal::refusal;
 
-use answer::{href, page};
+use answer::{href, page, posting_page};
 
 /// How the asker wants to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +137,32 @@ pub fn confirm_sign_out(return_to: &str, context: &PageContext<'_>) -> Response<
         stay: href(return_to),
     };
     page(StatusCode::OK, &template, context)
+}
+
+#[derive(Template)]
+#[template(path = "post_form.html")]
+struct PostForm<'a> {
+    frame: Frame<'a>,
+    action: &'a str,
+    host: &'a str,
+    fields: &'a [(&'static str, String)],
+    script: &'static str,
+}
+
+/// Sends the browser to `action` by POST: at once where scripts run, else by a button.
+pub fn post_form(
+    action: &Url,
+    fields: &[(&'static str, String)],
+    context: &PageContext<'_>,
+) -> Response<String> {
+    let template = PostForm {
+        frame: Frame::of(context),
+        action: action.as_str(),
+        host: action.host_str().unwrap_or_default(),
+        fields,
+        script: answer::POST_FORM,
+    };
+    posting_page(&template, &action.origin().ascii_serialization())
 }
 
 #[derive(Template)]

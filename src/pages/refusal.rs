@@ -73,7 +73,7 @@ pub fn refusal(
                 icon,
                 warm,
                 title: reason.title(),
-                message: reason.message(),
+                message: refusal.sentence(),
                 said,
                 advice: reason.advice(),
                 links: links(way_out, context, sign_in_url),
@@ -85,7 +85,7 @@ pub fn refusal(
         Form::Json => {
             let mut body = json!({
                 "error": reason.code(),
-                "message": said.unwrap_or(reason.message()),
+                "message": said.unwrap_or(refusal.sentence()),
                 "request_id": context.request_id,
             });
             let helps = matches!(way_out, WayOut::SignIn | WayOut::StartAgain);

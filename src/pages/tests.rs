@@ -55,6 +55,10 @@ fn pages() -> Vec<(String, Response<String>)> {
         ("sign_in_none".into(), sign_in(&[], false, "/a", &context)),
         ("confirm".into(), confirm_sign_out("/a", &context)),
         ("signed_out".into(), signed_out("/a", &context)),
+        (
+            "post_form".into(),
+            form_to("https://idp.example/sso?a=1", "PHg+"),
+        ),
     ];
     for reason in Reason::ALL {
         let said = (*reason == Reason::AccountRefused)
@@ -64,6 +68,14 @@ fn pages() -> Vec<(String, Response<String>)> {
         pages.push((reason.code().into(), answer));
     }
     pages
+}
+
+fn form_to(url: &str, value: &str) -> Response<String> {
+    let fields = [
+        ("SAMLRequest", value.to_owned()),
+        ("RelayState", "s".to_owned()),
+    ];
+    post_form(&Url::parse(url).unwrap(), &fields, &context())
 }
 
 fn header<'a>(response: &'a Response<String>, name: &HeaderName) -> &'a str {
@@ -121,8 +133,14 @@ fn every_answer_is_uncached_unframed_and_runs_nothing() {
         let policy = header(&response, &CONTENT_SECURITY_POLICY);
         assert!(policy.starts_with("default-src 'none'; "));
         assert!(policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'"));
-        assert!(!policy.contains("unsafe") && !policy.contains("script-src"));
-        assert!(!response.body().contains("<script") && !response.body().contains(" style="));
+        // The one that posts a form has the one script: see below.
+        let posts = name == "post_form";
+        assert!(!policy.contains("unsafe") && policy.contains("script-src") == posts);
+        assert_eq!(
+            response.body().matches("<script").count(),
+            usize::from(posts)
+        );
+        assert!(!response.body().contains(" style="));
         assert!(!response.body().contains("SECRET"), "{name}");
     }
 }
@@ -350,5 +368,45 @@ fn pages_can_be_written_out_to_look_at() {
     };
     for (name, response) in pages() {
         std::fs::write(format!("{folder}/{name}.html"), response.body()).unwrap();
+    }
+}
+
+#[test]
+fn the_form_for_an_idp_posts_by_itself_or_by_a_button_and_nowhere_else() {
+    let page = form_to("https://idp.example/sso?a=1&b=%22", "PHg+");
+    assert_eq!(page.status(), StatusCode::OK);
+    let policy = header(&page, &CONTENT_SECURITY_POLICY);
+    // printf %s 'document.forms[0].submit()' | openssl dgst -sha256 -binary | base64
+    let script = "script-src 'sha256-ePniVEkSivX/c7XWBGafqh8tSpiRrKiqYeqbG7N1TOE='";
+    assert!(policy.contains(script), "{policy}");
+    assert!(
+        policy.ends_with("form-action https://idp.example"),
+        "{policy}"
+    );
+    let body = page.body();
+    assert!(
+        body.contains(r#"action="https://idp.example/sso?a=1&#38;b=%22""#),
+        "{body}"
+    );
+    assert!(
+        body.contains(r#"name="SAMLRequest" value="PHg+""#),
+        "{body}"
+    );
+    assert!(
+        body.contains(r#"<button class="button" type="submit">"#),
+        "{body}"
+    );
+    assert_eq!(
+        body.matches("<script>document.forms[0].submit()</script>")
+            .count(),
+        1
+    );
+    for hostile in HOSTILE {
+        let body = form_to("https://idp.example/'><script>x", hostile).into_body();
+        assert_eq!(body.matches("<script").count(), 1, "{body}");
+        assert!(
+            !body.contains("<img") && !body.contains("<svg onload"),
+            "{body}"
+        );
     }
 }

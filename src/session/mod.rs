@@ -48,11 +48,12 @@ impl SessionKey {
     }
 
     /// As the store writes it.
-    fn to_text(self) -> String {
+    pub fn to_text(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    fn from_text(text: &str) -> Option<Self> {
+    /// Of what [`SessionKey::to_text`] wrote.
+    pub fn from_text(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         Some(Self(bytes.try_into().ok()?))
     }

@@ -555,3 +555,55 @@ async fn a_person_who_changes_all_the_time_is_still_found() {
     }
     changing.abort();
 }
+
+fn name_id() -> NameId {
+    NameId {
+        format: "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent".to_owned(),
+        value: "ann-at-globex".to_owned(),
+        name_qualifier: None,
+        sp_name_qualifier: Some("https://wiki.example/_usher/saml/globex/metadata".to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn the_name_that_saml_logout_needs_is_kept_sealed_and_found_by_its_key() {
+    let mut house = house().await;
+    let mut new = house.new_session();
+    new.tokens.name_id = Some(name_id());
+    let (cookie, _) = house.sessions.create(new, at(0)).await.unwrap();
+    house.restart().await;
+    let key = SessionKey::of_cookie(cookie.expose().as_bytes()).unwrap();
+    assert!(house.find(&key, 1).await.is_some());
+    let tokens = house.sessions.tokens(&key).await.unwrap();
+    assert_eq!(tokens.name_id, Some(name_id()));
+    let stored: String = sqlx::query_scalar("SELECT name_id_key FROM sessions")
+        .fetch_one(&house.store.pool)
+        .await
+        .unwrap();
+    assert_eq!(stored, name_id().key());
+    let other = NameId {
+        format: "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified".to_owned(),
+        ..name_id()
+    };
+    assert_ne!(other.key(), stored);
+    for name in ["usher.db", "usher.db-wal"] {
+        let bytes = std::fs::read(house.folder.path().join(name)).unwrap();
+        assert!(
+            memchr::memmem::find(&bytes, b"ann-at-globex").is_none(),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_when_the_idp_says_if_that_is_earlier() {
+    let house = house().await;
+    for (ends_at, expires_at) in [(at(600), at(600)), (at(90 * 24 * 3600), at(24 * 3600))] {
+        let new = NewSession {
+            ends_at: Some(ends_at),
+            ..house.new_session()
+        };
+        let (_, session) = house.sessions.create(new, at(0)).await.unwrap();
+        assert_eq!(session.expires_at, expires_at);
+    }
+}

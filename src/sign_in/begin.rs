@@ -1,14 +1,14 @@
 //! The first half: off to the IdP, with the state sealed in a cookie.
 
 use jiff::Timestamp;
-use url::Url;
 
 use super::cookies::BrowserCookies;
-use super::pending::PendingLogin;
-use super::{ReturnTo, SignIn, looping, oidc_refusal};
+use super::pending::{Before, Flow, PendingLogin};
+use super::{ReturnTo, SignIn, looping, oidc_refusal, saml_refusal};
 use crate::config::{IdpProtocol, ResponseMode, Site};
-use crate::idp::Idp;
-use crate::idp::oidc::FlowSecrets;
+use crate::idp::oidc::OidcIdp;
+use crate::idp::saml::{Outgoing, SamlIdp};
+use crate::idp::{Idp, oidc, saml};
 use crate::refusal::{Reason, Refusal};
 
 /// What somebody asked for who wants to sign in.
@@ -33,8 +33,8 @@ pub struct Begin<'a> {
 /// Where to send the browser, and what it has to keep.
 #[derive(Debug)]
 pub struct Begun {
-    /// The IdP's authorization URL.
-    pub location: Url,
+    /// The way to the IdP: a redirect, or a form that the browser posts.
+    pub way: Outgoing,
     /// `Set-Cookie` lines.
     pub cookies: Vec<String>,
 }
@@ -50,25 +50,66 @@ impl SignIn {
             let cause = "several sign-ins finished within a minute without a session coming back";
             return Err(Refusal::new(Reason::SignInLoop, cause));
         }
-        let Idp::Oidc(oidc) = idp else { todo!() };
-        let secrets = FlowSecrets::generate().map_err(|error| oidc_refusal(&error))?;
-        let redirect_uri = self.redirect_uri(begin.site, &idp.config().id)?;
+        let (way, flow) = match idp {
+            Idp::Oidc(oidc) => self.towards_oidc(oidc, &begin).await?,
+            Idp::Saml(saml) => self.towards_saml(saml, &begin, now).await?,
+        };
+        let cross_site = answers_by_post(idp);
+        let before = matches!(flow, Flow::Saml(_)).then(|| Before {
+            session: begin
+                .browser
+                .session_key(begin.site)
+                .map(|key| key.to_text()),
+            finished: looping::read(begin.site, &self.seal, begin.browser, now),
+        });
+        let pending = PendingLogin {
+            idp: idp.config().id.clone(),
+            origin: begin.site.public_url.origin.clone(),
+            return_to: begin.return_to.as_str().to_owned(),
+            flow,
+            before,
+            started_at: now.as_second(),
+        };
+        let cookies = pending
+            .keep(begin.site, &self.seal, begin.browser, cross_site)
+            .map_err(|error| Refusal::new(Reason::Internal, error.to_string()))?;
+        Ok(Begun { way, cookies })
+    }
+
+    async fn towards_oidc(
+        &self,
+        oidc: &OidcIdp,
+        begin: &Begin<'_>,
+    ) -> Result<(Outgoing, Flow), Refusal> {
+        let secrets = oidc::FlowSecrets::generate().map_err(|error| oidc_refusal(&error))?;
+        let redirect_uri = self.redirect_uri(begin.site, &oidc.config().id)?;
         let prompt = begin.other_account.then_some("login");
         let location = oidc
             .authorization_url(&redirect_uri, &secrets, begin.login_hint, prompt)
             .await
             .map_err(|error| oidc_refusal(&error))?;
-        let pending = PendingLogin {
-            idp: idp.config().id.clone(),
-            origin: begin.site.public_url.origin.clone(),
-            return_to: begin.return_to.as_str().to_owned(),
-            secrets,
-            started_at: now.as_second(),
+        Ok((Outgoing::Redirect(location), Flow::Oidc(secrets)))
+    }
+
+    async fn towards_saml(
+        &self,
+        saml: &SamlIdp,
+        begin: &Begin<'_>,
+        now: Timestamp,
+    ) -> Result<(Outgoing, Flow), Refusal> {
+        let secrets = saml::FlowSecrets::generate().map_err(|error| saml_refusal(&error))?;
+        let acs = self.acs(begin.site, &saml.config().id);
+        let asked = saml::Asked {
+            flow: &secrets,
+            acs: &acs,
+            login_hint: begin.login_hint,
+            other_account: begin.other_account,
         };
-        let cookies = pending
-            .keep(begin.site, &self.seal, begin.browser, answers_by_post(idp))
-            .map_err(|error| Refusal::new(Reason::Internal, error.to_string()))?;
-        Ok(Begun { location, cookies })
+        let way = saml
+            .begin(asked, now)
+            .await
+            .map_err(|error| saml_refusal(&error))?;
+        Ok((way, Flow::Saml(secrets)))
     }
 
     /// Clears the loop counter, once the page has said why.

@@ -3,12 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::cookies::{self, BrowserCookies};
-use super::pending::{PendingLogin, VALID_FOR};
+use super::pending::{Before, Flow, PendingLogin, VALID_FOR};
 use super::{SignIn, looping, oidc_refusal, store_refusal};
 use crate::config::{self, IdpProtocol, Site};
 use crate::directory::{AdmitError, JoinRule};
-use crate::identity::{Attributes, Person};
-use crate::idp::oidc::AuthorizationResponse;
+use crate::identity::{Attributes, IdpId, Person};
+use crate::idp::oidc::{AuthorizationResponse, OidcIdp};
 use crate::idp::{Idp, VerifiedLogin};
 use crate::metrics::Metrics;
 use crate::provision::Occasion;
@@ -38,8 +38,44 @@ pub struct Finished {
     pub outcome: Result<String, Refusal>,
 }
 
+impl Finished {
+    /// Off to `location`, with nothing new to keep.
+    pub(super) fn going_on_to(location: &str) -> Self {
+        Self {
+            cookies: Vec::new(),
+            outcome: Ok(location.to_owned()),
+        }
+    }
+}
+
+/// Where somebody arrives who was verified.
+pub(super) struct Arrival<'a> {
+    pub(super) idp: &'a Idp,
+    pub(super) site: &'a Site,
+    pub(super) browser: &'a BrowserCookies,
+    pub(super) return_to: &'a str,
+    /// What the browser had when it began, where its cookies do not tell now.
+    pub(super) before: Option<&'a Before>,
+}
+
+impl Arrival<'_> {
+    /// The sessions that this browser has, by its cookies of now and of then.
+    fn sessions_before(&self) -> Vec<SessionKey> {
+        let now = self
+            .browser
+            .starting_with(&self.site.cookie_name)
+            .filter(|(name, _)| *name == self.site.cookie_name)
+            .filter_map(|(_, value)| SessionKey::of_cookie(value.as_bytes()));
+        let then = self
+            .before
+            .and_then(|before| before.session.as_deref())
+            .and_then(SessionKey::from_text);
+        now.chain(then).collect()
+    }
+}
+
 impl SignIn {
-    /// Finishes a sign-in.
+    /// Finishes a sign-in by OIDC.
     ///
     /// # Errors
     /// Every refusal that leaves no new session; those of one app come in [`Finished::outcome`].
@@ -49,8 +85,17 @@ impl SignIn {
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
         let idp = self.idp(callback.idp)?;
-        let outcome = self.finish_at(idp, &callback, now).await;
-        let code = match &outcome {
+        let Idp::Oidc(oidc) = idp else {
+            let cause = "that identity provider does not speak OIDC";
+            return Err(Refusal::new(Reason::UnknownIdp, cause));
+        };
+        let outcome = self.finish_at(idp, oidc, &callback, now).await;
+        self.count(&idp.config().id, &outcome);
+        outcome
+    }
+
+    pub(super) fn count(&self, idp: &IdpId, outcome: &Result<Finished, Refusal>) {
+        let code = match outcome {
             Ok(Finished { outcome: Ok(_), .. }) => "ok",
             Ok(Finished {
                 outcome: Err(refusal),
@@ -58,13 +103,13 @@ impl SignIn {
             })
             | Err(refusal) => refusal.reason.code(),
         };
-        Metrics::count(&self.metrics.sign_ins, idp.config().id.as_str(), code);
-        outcome
+        Metrics::count(&self.metrics.sign_ins, idp.as_str(), code);
     }
 
     async fn finish_at(
         &self,
         idp: &Idp,
+        oidc: &OidcIdp,
         callback: &Callback<'_>,
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
@@ -78,79 +123,94 @@ impl SignIn {
         let found =
             PendingLogin::of_answer(state, &idp.config().id, site, &self.seal, browser, now);
         let Some((pending, state_cookie)) = found else {
-            return self
-                .go_on_or_refuse(
-                    callback,
-                    None,
-                    "no sign-in of this browser has that state",
-                    now,
-                )
-                .await;
+            let cause = "no sign-in of this browser has that state";
+            return self.go_on_or_refuse(site, browser, None, cause, now).await;
         };
-        let Idp::Oidc(oidc) = idp else { todo!() };
+        let Flow::Oidc(secrets) = &pending.flow else {
+            let cause = "the sign-in began with another protocol";
+            return Err(Refusal::new(Reason::StateInvalid, cause));
+        };
         let redirect_uri = self.redirect_uri(site, &idp.config().id)?;
-        let until = now + SignedDuration::from_secs(2 * VALID_FOR);
         // A refusal by the IdP has no code to spend: a second try with the same state may still follow.
-        if response.error.is_none()
-            && !self
-                .claims
-                .claim("sign-in", &pending.claim_id(), until)
-                .await
-                .map_err(|error| store_refusal(&error))?
-        {
-            return self
-                .go_on_or_refuse(callback, Some(&pending), "that state was used before", now)
-                .await;
+        if response.error.is_none() && !self.claim(&pending, now).await? {
+            let (to, cause) = (Some(&pending), "that state was used before");
+            return self.go_on_or_refuse(site, browser, to, cause, now).await;
         }
         let token = oidc
-            .redeem(response, &pending.secrets, &redirect_uri, now)
+            .redeem(response, secrets, &redirect_uri, now)
             .await
             .map_err(|error| oidc_refusal(&error))?;
-        let login = VerifiedLogin::from(token);
-        check_email(idp.config(), login.attributes())?;
-        let join = join_rule(&self.config, idp.config());
+        let arrival = Arrival {
+            idp,
+            site,
+            browser,
+            return_to: &pending.return_to,
+            before: None,
+        };
+        let mut finished = self
+            .let_in(&arrival, VerifiedLogin::from(token), now)
+            .await?;
+        finished.cookies.push(cookies::delete(site, &state_cookie));
+        Ok(finished)
+    }
+
+    /// Uses a sign-in up: true for exactly one caller.
+    pub(super) async fn claim(
+        &self,
+        pending: &PendingLogin,
+        now: Timestamp,
+    ) -> Result<bool, Refusal> {
+        let until = now + SignedDuration::from_secs(2 * VALID_FOR);
+        self.claims
+            .claim("sign-in", &pending.claim_id(), until)
+            .await
+            .map_err(|error| store_refusal(&error))
+    }
+
+    /// From a verified login to a session, and to the account in the app that it returns to: the same for all protocols.
+    pub(super) async fn let_in(
+        &self,
+        arrival: &Arrival<'_>,
+        login: VerifiedLogin,
+        now: Timestamp,
+    ) -> Result<Finished, Refusal> {
+        let idp = arrival.idp.config();
+        check_email(idp, login.attributes())?;
+        let join = join_rule(&self.config, idp);
         let person = self
             .directory
             .admit(login.subject(), login.attributes(), join.as_ref(), now)
             .await
             .map_err(admit_refusal)?;
-        let mut cookies = self
-            .begin_session(idp, site, browser, &login, person.clone(), now)
+        let cookies = self
+            .begin_session(arrival, &login, person.clone(), now)
             .await?;
-        cookies.push(cookies::delete(site, &state_cookie));
-        tracing::info!(event = "signed_in", idp = %idp.config().id, user = %person.user, "signed in");
+        tracing::info!(event = "signed_in", idp = %idp.id, user = %person.user, "signed in");
         let outcome = self
-            .account_for(site, &pending, &person, now)
+            .account_for(arrival.site, arrival.return_to, &person, now)
             .await
-            .map(|()| pending.return_to.clone());
+            .map(|()| arrival.return_to.to_owned());
         Ok(Finished { cookies, outcome })
     }
 
-    /// A callback that cannot be used goes on where the browser has a live session (another tab was first).
-    async fn go_on_or_refuse(
+    /// An answer that cannot be used goes on where the browser has a live session (another tab was first).
+    pub(super) async fn go_on_or_refuse(
         &self,
-        callback: &Callback<'_>,
+        site: &Site,
+        browser: &BrowserCookies,
         pending: Option<&PendingLogin>,
         cause: &str,
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
         let refusal = Refusal::new(Reason::StateInvalid, cause);
-        let Some(key) = callback.browser.session_key(callback.site) else {
+        let Some(key) = browser.session_key(site) else {
             return Err(refusal);
         };
-        match self
-            .sessions
-            .find(&key, &callback.site.public_url.origin, now)
-            .await
-        {
+        let found = self.sessions.find(&key, &site.public_url.origin, now).await;
+        match found {
             Ok(Some(_)) => {
-                let location = pending
-                    .map_or("/", |pending| pending.return_to.as_str())
-                    .to_owned();
-                Ok(Finished {
-                    cookies: Vec::new(),
-                    outcome: Ok(location),
-                })
+                let location = pending.map_or("/", |pending| pending.return_to.as_str());
+                Ok(Finished::going_on_to(location))
             }
             Ok(None) => Err(refusal),
             Err(error) => Err(store_refusal(&error)),
@@ -160,22 +220,18 @@ impl SignIn {
     /// A new id at each sign-in; the session that this browser had before is over.
     async fn begin_session(
         &self,
-        idp: &Idp,
-        site: &Site,
-        browser: &BrowserCookies,
+        arrival: &Arrival<'_>,
         login: &VerifiedLogin,
         person: Person,
         now: Timestamp,
     ) -> Result<Vec<String>, Refusal> {
-        for (_, value) in browser
-            .starting_with(&site.cookie_name)
-            .filter(|(name, _)| *name == site.cookie_name)
-        {
-            if let Some(key) = SessionKey::of_cookie(value.as_bytes()) {
-                revoke::revoke(&self.sessions, Which::One(&key), revoke::Why::Replaced, now)
-                    .await
-                    .map_err(|error| store_refusal(&error))?;
-            }
+        let Arrival {
+            idp, site, browser, ..
+        } = arrival;
+        for key in arrival.sessions_before() {
+            revoke::revoke(&self.sessions, Which::One(&key), revoke::Why::Replaced, now)
+                .await
+                .map_err(|error| store_refusal(&error))?;
         }
         let user = person.user.clone();
         let new = NewSession {
@@ -204,7 +260,11 @@ impl SignIn {
             None,
             false,
         )];
-        lines.extend(looping::count(site, &self.seal, browser, now));
+        let before = arrival.before.map_or_else(
+            || looping::read(site, &self.seal, browser, now),
+            |before| before.finished,
+        );
+        lines.extend(looping::count(site, &self.seal, before, now));
         Ok(lines)
     }
 
@@ -212,11 +272,11 @@ impl SignIn {
     async fn account_for(
         &self,
         site: &Site,
-        pending: &PendingLogin,
+        return_to: &str,
         person: &Person,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let return_to = super::ReturnTo::judge(Some(&pending.return_to), site, &self.config);
+        let return_to = super::ReturnTo::judge(Some(return_to), site, &self.config);
         let Some(path) = return_to.path_in(site) else {
             return Ok(());
         };

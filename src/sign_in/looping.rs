@@ -15,19 +15,36 @@ const LIMIT: u32 = 4;
 
 const PURPOSE: &str = "sign-in loop";
 
-#[derive(Serialize, Deserialize, Default)]
-struct Count {
+/// Sign-ins that a browser finished.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Default)]
+pub(super) struct Count {
     since: i64,
     finished: u32,
 }
 
-fn read(site: &Site, ring: &SealRing, browser: &BrowserCookies, now: Timestamp) -> Count {
+impl Count {
+    fn within_window(self, now: Timestamp) -> Self {
+        if (0..=WINDOW).contains(&(now.as_second() - self.since)) {
+            self
+        } else {
+            Self::default()
+        }
+    }
+}
+
+/// What the browser's cookie says.
+pub(super) fn read(
+    site: &Site,
+    ring: &SealRing,
+    browser: &BrowserCookies,
+    now: Timestamp,
+) -> Count {
     browser
         .one(&cookies::loop_name(site))
         .and_then(|sealed| ring.open(PURPOSE, sealed).ok())
         .and_then(|plain| serde_json::from_slice::<Count>(&plain).ok())
-        .filter(|count| (0..=WINDOW).contains(&(now.as_second() - count.since)))
         .unwrap_or_default()
+        .within_window(now)
 }
 
 /// Whether this browser finished too many sign-ins within a minute.
@@ -40,14 +57,9 @@ pub(super) fn is_looping(
     read(site, ring, browser, now).finished >= LIMIT
 }
 
-/// The `Set-Cookie` line that counts one more finished sign-in.
-pub(super) fn count(
-    site: &Site,
-    ring: &SealRing,
-    browser: &BrowserCookies,
-    now: Timestamp,
-) -> Option<String> {
-    let mut count = read(site, ring, browser, now);
+/// The `Set-Cookie` line that counts one more finished sign-in, after those of `before`.
+pub(super) fn count(site: &Site, ring: &SealRing, before: Count, now: Timestamp) -> Option<String> {
+    let mut count = before.within_window(now);
     if count.finished == 0 {
         count.since = now.as_second();
     }
@@ -86,7 +98,8 @@ mod tests {
         let mut browser = BrowserCookies::default();
         for _ in 0..LIMIT {
             assert!(!is_looping(site, &ring, &browser, now));
-            let line = count(site, &ring, &browser, now).unwrap();
+            let before = read(site, &ring, &browser, now);
+            let line = count(site, &ring, before, now).unwrap();
             let mut headers = HeaderMap::new();
             headers.append(COOKIE, line.split(';').next().unwrap().parse().unwrap());
             browser = BrowserCookies::read(&headers);

@@ -3,6 +3,7 @@
 mod begin;
 pub mod cookies;
 mod finish;
+mod finish_saml;
 #[cfg(test)]
 mod fixtures;
 mod looping;
@@ -14,12 +15,14 @@ mod sign_out;
 pub use begin::{Begin, Begun};
 pub(crate) use finish::domain_of;
 pub use finish::{Callback, Finished};
+pub use finish_saml::AcsPost;
 pub use return_to::ReturnTo;
 pub use sign_out::SignedOut;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use url::Url;
 
 use crate::claims::Claims;
@@ -28,9 +31,10 @@ use crate::directory::Directory;
 use crate::identity::IdpId;
 use crate::idp::Idp;
 use crate::idp::oidc::OidcError;
+use crate::idp::saml::{SamlError, SamlIdp};
 use crate::metrics::Metrics;
 use crate::provision::Provisioner;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{FailedCheck, Reason, Refusal};
 use crate::seal::SealRing;
 use crate::session::Sessions;
 
@@ -102,6 +106,54 @@ impl SignIn {
             })
     }
 
+    /// The SAML IdP with that id, switched off or not: its admin needs the metadata before anybody signs in.
+    fn saml_idp(&self, id: &str) -> Result<&SamlIdp, Refusal> {
+        match self.idps.get(&IdpId::new(id)) {
+            Some(Idp::Saml(idp)) => Ok(idp),
+            Some(Idp::Oidc(_)) | None => Err(Refusal::new(
+                Reason::UnknownIdp,
+                "no SAML identity provider has that id",
+            )),
+        }
+    }
+
+    /// usher's metadata for a SAML IdP, the same at every site.
+    ///
+    /// # Errors
+    /// `UnknownIdp`, `Internal`.
+    pub fn saml_metadata(&self, id: &str) -> Result<String, Refusal> {
+        let idp = self.saml_idp(id)?;
+        let (mut acs, mut slo) = (Vec::new(), Vec::new());
+        let is_top = |site: &&Arc<Site>| site.public_url == self.config.public_url;
+        let sites = &self.config.sites;
+        let first = sites.iter().filter(is_top);
+        for site in first.chain(sites.iter().filter(|site| !is_top(site))) {
+            acs.push(self.acs(site, &idp.config().id));
+            slo.push(self.saml_url(site, &idp.config().id, "slo"));
+        }
+        idp.sp_metadata(&acs, &slo)
+            .map_err(|error| saml_refusal(&error))
+    }
+
+    /// After a reload: metadata that is known already need not be fetched again.
+    pub fn keep_metadata_of(&self, former: &Self) {
+        for (id, idp) in &self.idps {
+            if let (Idp::Saml(new), Some(Idp::Saml(old))) = (idp, former.idps.get(id)) {
+                new.metadata().take_over(old.metadata());
+            }
+        }
+    }
+
+    /// What is done at the start and every minute: metadata that is due is fetched, without waiting for it.
+    pub fn tend(&self, now: Timestamp) {
+        for idp in self.idps.values() {
+            match idp {
+                Idp::Oidc(_) => {}
+                Idp::Saml(idp) => idp.metadata().tend(now),
+            }
+        }
+    }
+
     /// Origins that a form of the sign-in page may lead to.
     pub fn form_origins(&self) -> Vec<String> {
         let mut origins: Vec<String> = self
@@ -109,7 +161,7 @@ impl SignIn {
             .values()
             .flat_map(|idp| match idp {
                 Idp::Oidc(idp) => idp.origins(),
-                Idp::Saml(_) => todo!(),
+                Idp::Saml(idp) => idp.origins(),
             })
             .collect();
         origins.sort_unstable();
@@ -126,6 +178,18 @@ impl SignIn {
         Url::parse(&text)
             .map_err(|error| Refusal::new(Reason::Internal, format!("redirect URI: {error}")))
     }
+
+    /// The assertion consumer service of a site for an IdP.
+    fn acs(&self, site: &Site, idp: &IdpId) -> String {
+        self.saml_url(site, idp, "acs")
+    }
+
+    fn saml_url(&self, site: &Site, idp: &IdpId, endpoint: &str) -> String {
+        format!(
+            "{}{}/saml/{idp}/{endpoint}",
+            site.public_url.origin, self.config.prefix
+        )
+    }
 }
 
 /// What people are told when the IdP's part failed.
@@ -135,6 +199,24 @@ fn oidc_refusal(error: &OidcError) -> Refusal {
         OidcError::Refused(_) => Reason::IdpRefused,
         OidcError::Invalid(_) => Reason::InvalidLogin,
         OidcError::Internal(_) => Reason::Internal,
+    };
+    Refusal::new(reason, error.to_string())
+}
+
+/// What people are told when a message of SAML did not do.
+fn saml_refusal(error: &SamlError) -> Refusal {
+    let reason = match error {
+        SamlError::Unavailable(_) => Reason::IdpDown,
+        SamlError::Denied(_) => Reason::IdpRefused,
+        SamlError::Invalid(refused) => {
+            return Refusal::new(Reason::InvalidLogin, error.to_string()).at_check(FailedCheck {
+                code: refused.check.code(),
+                sentence: refused.sentence(),
+            });
+        }
+        SamlError::Malformed(_) => Reason::BadRequest,
+        SamlError::Busy => Reason::TooManyRequests,
+        SamlError::Internal(_) => Reason::Internal,
     };
     Refusal::new(reason, error.to_string())
 }

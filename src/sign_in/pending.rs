@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use super::cookies::{self, BrowserCookies};
+use super::looping;
 use crate::config::Site;
 use crate::identity::IdpId;
-use crate::idp::oidc::FlowSecrets;
+use crate::idp::{oidc, saml};
 use crate::seal::{SealError, SealRing};
 
 /// Seconds that a sign-in may take.
@@ -30,10 +31,40 @@ pub(super) struct PendingLogin {
     pub(super) origin: String,
     /// Where to go afterwards, already judged.
     pub(super) return_to: String,
-    /// `state`, `nonce` and PKCE verifier.
-    pub(super) secrets: FlowSecrets,
+    /// What the protocol needs again.
+    pub(super) flow: Flow,
+    /// The session that the browser had, as [`crate::session::SessionKey::to_text`] writes it, and the sign-ins that it finished
+    /// lately: a cross-site POST does not bring the cookies that tell. None where the answer brings them.
+    pub(super) before: Option<Before>,
     /// Unix seconds.
     pub(super) started_at: i64,
+}
+
+/// See [`PendingLogin::before`].
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Before {
+    pub(super) session: Option<String>,
+    pub(super) finished: looping::Count,
+}
+
+/// The secrets of a sign-in, by protocol.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Flow {
+    /// `state`, `nonce` and PKCE verifier.
+    Oidc(oidc::FlowSecrets),
+    /// `ID` of the request and `RelayState`.
+    Saml(saml::FlowSecrets),
+}
+
+impl Flow {
+    /// The token by which the answer finds its sign-in: OIDC `state`, SAML `RelayState`.
+    pub(super) fn token(&self) -> &str {
+        match self {
+            Self::Oidc(secrets) => &secrets.state,
+            Self::Saml(secrets) => &secrets.relay_state,
+        }
+    }
 }
 
 impl PendingLogin {
@@ -50,7 +81,7 @@ impl PendingLogin {
     ) -> Result<Vec<String>, SealError> {
         let plain = serde_json::to_vec(self).map_err(|_| SealError::NotSealed)?;
         let sealed = ring.seal(PURPOSE, &plain)?;
-        let name = cookie_name(site, self.started_at, &self.secrets.state);
+        let name = cookie_name(site, self.started_at, self.flow.token());
         let mut lines = vec![cookies::set(
             site,
             &name,
@@ -72,10 +103,10 @@ impl PendingLogin {
         Ok(lines)
     }
 
-    /// The pending sign-in that an answer with `state` belongs to, with the name of its cookie.
+    /// The pending sign-in that an answer with `token` belongs to, with the name of its cookie.
     /// None if this browser has none, or it is too old, was changed, or is of another IdP or origin.
     pub(super) fn of_answer(
-        state: &str,
+        token: &str,
         idp: &IdpId,
         site: &Site,
         ring: &SealRing,
@@ -83,19 +114,19 @@ impl PendingLogin {
         now: Timestamp,
     ) -> Option<(Self, String)> {
         let prefix = cookies::state_prefix(site);
-        let ending = state_mark(state);
+        let ending = state_mark(token);
         let (name, sealed) = browser
             .starting_with(&prefix)
             .find(|(name, _)| name.ends_with(&ending))?;
         let pending: Self = serde_json::from_slice(&ring.open(PURPOSE, sealed).ok()?).ok()?;
         let age = now.as_second() - pending.started_at;
-        let same_state: bool = pending
-            .secrets
-            .state
+        let same_token: bool = pending
+            .flow
+            .token()
             .as_bytes()
-            .ct_eq(state.as_bytes())
+            .ct_eq(token.as_bytes())
             .into();
-        let fits = same_state
+        let fits = same_token
             && (0..=VALID_FOR).contains(&age)
             && &pending.idp == idp
             && pending.origin == site.public_url.origin;
@@ -104,7 +135,7 @@ impl PendingLogin {
 
     /// What is claimed in the store when it is used: tells nothing of the state itself.
     pub(super) fn claim_id(&self) -> String {
-        hex(digest(&SHA256, self.secrets.state.as_bytes()).as_ref())
+        hex(digest(&SHA256, self.flow.token().as_bytes()).as_ref())
     }
 }
 
@@ -122,7 +153,7 @@ fn state_mark(state: &str) -> String {
     hex(hash.as_ref().get(..8).unwrap_or_default())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
@@ -134,7 +165,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use http::HeaderMap;
     use http::header::COOKIE;
     use jiff::SignedDuration;
@@ -155,11 +186,12 @@ mod tests {
             idp: IdpId::new("acme"),
             origin: "https://app.test".to_owned(),
             return_to: "/deep".to_owned(),
-            secrets: FlowSecrets {
+            flow: Flow::Oidc(oidc::FlowSecrets {
                 state: state.to_owned(),
                 nonce: "n".repeat(43),
                 code_verifier: "v".repeat(43),
-            },
+            }),
+            before: None,
             started_at: at.as_second(),
         }
     }
@@ -207,6 +239,35 @@ mod tests {
             found("one", "acme", &lines, now()).unwrap().return_to,
             "/deep"
         );
+    }
+
+    #[test]
+    fn one_of_saml_is_found_by_its_relay_state_and_comes_back_over_a_cross_site_post() {
+        let config = config();
+        let flow = saml::FlowSecrets {
+            request_id: "_1".to_owned(),
+            relay_state: "relay".to_owned(),
+        };
+        let saml = PendingLogin {
+            flow: Flow::Saml(flow),
+            before: Some(Before {
+                session: Some("key".to_owned()),
+                ..Before::default()
+            }),
+            ..pending("unused", now())
+        };
+        let lines = saml
+            .keep(&config.sites[0], &ring(), &BrowserCookies::default(), true)
+            .unwrap();
+        assert!(lines[0].contains("SameSite=None") && lines[0].contains("Secure"));
+        assert!(found("_1", "acme", &lines, now()).is_none());
+        assert!(found("unused", "acme", &lines, now()).is_none());
+        let found = found("relay", "acme", &lines, now()).unwrap();
+        assert_eq!(found.before.unwrap().session.as_deref(), Some("key"));
+        let Flow::Saml(flow) = found.flow else {
+            panic!()
+        };
+        assert_eq!(flow.request_id, "_1");
     }
 
     #[test]

@@ -96,12 +96,22 @@ impl SignIn {
         let Some(idp) = self.idps.get(&person.subject.idp) else {
             return Ok(true);
         };
-        let Idp::Oidc(oidc) = idp else { todo!() };
         let tokens = self
             .sessions
             .tokens(&session.key)
             .await
             .map_err(|error| store_refusal(&error))?;
+        let oidc = match idp {
+            Idp::Oidc(oidc) => oidc,
+            // The config made another protocol of the IdP while the session lived: nothing is renewed any more.
+            Idp::Saml(_) => {
+                self.sessions
+                    .put_tokens(session, &tokens, None)
+                    .await
+                    .map_err(|error| store_refusal(&error))?;
+                return Ok(true);
+            }
+        };
         let renewed = oidc.renew(&tokens, &person.subject, now).await;
         let code = renewed.as_ref().map_or_else(code_of, |_| "ok");
         Metrics::count(&self.metrics.renewals, person.subject.idp.as_str(), code);

@@ -5,6 +5,7 @@
 mod attacks;
 mod layers;
 mod oidc;
+mod saml;
 mod story;
 mod streams;
 mod support;

@@ -200,7 +200,7 @@ fn refuses_an_idp_that_cannot_be_verified() {
         refuses(&config(&given("").replacen(from, to, 1), ""), what);
     }
     good(&config(
-        &given("").replace("https://idp", "http://localhost:1"),
+        &given("").replace("https://idp.example", "http://localhost:1"),
         "",
     ));
 }

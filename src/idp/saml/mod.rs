@@ -9,6 +9,7 @@ pub mod authn_request;
 pub mod binding;
 pub mod check;
 pub mod encryption;
+mod flow;
 pub mod logout;
 pub mod metadata;
 pub mod response;
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 pub use assertion::{NameId, VerifiedAssertion};
 pub use binding::Outgoing;
 pub use check::{Check, Refused};
+pub use flow::Asked;
 
 use crate::config::{self, SamlConfig};
 use crate::identity::{Attributes, Subject};
@@ -42,7 +44,7 @@ pub struct SamlIdp {
     saml: Arc<SamlConfig>,
     metadata: metadata::Source,
     sp: Sp,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 /// What usher is to one IdP.
@@ -122,6 +124,11 @@ pub struct Facts {
 }
 
 impl VerifiedResponse {
+    /// The parts.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     /// Gives the parts away.
     pub fn into_facts(self) -> Facts {
         self.facts
@@ -147,7 +154,7 @@ impl SamlIdp {
             saml,
             metadata,
             sp,
-            permits: Semaphore::new(AT_ONCE),
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
         })
     }
 

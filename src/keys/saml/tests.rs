@@ -9,6 +9,7 @@ use x509_parser::prelude::FromDer;
 use super::*;
 use crate::certificate::PublicKey;
 use crate::config::StoreConfig;
+use crate::demo::saml::TestKey;
 use crate::keys::seal_ring;
 use crate::secret::Secret;
 
@@ -20,9 +21,8 @@ fn now() -> Timestamp {
 
 fn given() -> SamlKeyPair {
     SamlKeyPair {
-        certificate: Certificate::from_text(include_str!("../../idp/saml/fixtures/sp.crt"))
-            .unwrap(),
-        key: Secret::new(include_str!("../../idp/saml/fixtures/sp.key")),
+        certificate: Certificate::from_text(TestKey::SP.certificate_pem()).unwrap(),
+        key: Secret::new(TestKey::SP.key_pem()),
     }
 }
 
@@ -154,7 +154,7 @@ async fn configured_keys_count_alone_and_the_store_keeps_none() {
     assert_eq!(keys.signer().certificate(), &given().certificate);
     assert!(list(&store).await.unwrap().is_empty());
     let mut wrong = given();
-    wrong.key = Secret::new(include_str!("../../idp/saml/fixtures/idp.key"));
+    wrong.key = Secret::new(TestKey::IDP.key_pem());
     let refused = SpKeys::load(&store, &ring, &[wrong], "wiki.example", now()).await;
     let why = refused.unwrap_err().to_string();
     assert!(why.contains("not that of the certificate"), "{why}");

@@ -1,0 +1,3 @@
+//! SAML: messages judged without a server, and through one.
+
+pub(crate) mod corpus;
