@@ -1,6 +1,10 @@
 //! Writes the seeds of the fuzz targets: `cargo run --example fuzz_seeds` fills `fuzz/seeds` anew.
 
 #[path = "../fuzz/src/fixture.rs"]
+#[allow(
+    unreachable_pub,
+    reason = "public for the targets, in a crate of their own"
+)]
 mod fixture;
 
 use std::fs;
