@@ -6,6 +6,9 @@ use super::{Globex, Settings, acs, entry, idp, makes_session, post, post_form, s
 use crate::support::company::{is_page, page};
 use crate::support::wire::Answer;
 
+/// The check that fails, words of its sentence, and what makes it fail.
+type Change<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Response));
+
 #[tokio::test]
 async fn the_page_names_the_check_in_plain_words_and_the_log_both_sides() {
     let globex = Globex::open().await;
@@ -20,7 +23,7 @@ async fn the_page_names_the_check_in_plain_words_and_the_log_both_sides() {
             confirmation.recipient = Some("https://other.test/acs".to_owned());
         }
     };
-    let changes: [(&str, &str, &dyn Fn(&mut Response)); 3] = [
+    let changes: [Change<'_>; 3] = [
         ("signature", "did not sign its answer", &unsigned),
         ("audience", "Entity ID", &audience),
         ("recipient", "ACS URL", &recipient),
