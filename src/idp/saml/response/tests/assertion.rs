@@ -375,6 +375,7 @@ fn refuses_attributes_without_a_name_or_encrypted_alone() {
         "<saml:Attribute Name=\"\"></saml:Attribute>",
         "<saml:Attribute xmlns:x=\"urn:x\" x:Name=\"mail\"></saml:Attribute>",
         "<saml:EncryptedAttribute></saml:EncryptedAttribute>",
+        "<saml:EncryptedAttribute Name=\"mail\"></saml:EncryptedAttribute>",
     ] {
         assert_eq!(attributes_of(raw).unwrap_err().check, Check::Attributes);
     }
