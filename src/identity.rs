@@ -1,8 +1,9 @@
 //! Who somebody is: the words that every layer shares once a protocol has done its verification.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 /// Makes a cheap-to-clone name type over `Arc<str>`.
@@ -96,6 +97,39 @@ pub struct Subject {
     pub format: String,
     /// OIDC `sub`, at most 255 ASCII characters (OIDC Core 2); SAML NameID, at most 1024 characters.
     pub value: String,
+}
+
+/// The name by which a SAML IdP knows the person of a session (SAML Core 2.2.3).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameId {
+    /// `Format`.
+    pub format: String,
+    /// The value, compared whole.
+    pub value: String,
+    /// `NameQualifier`.
+    pub name_qualifier: Option<String>,
+    /// `SPNameQualifier`.
+    pub sp_name_qualifier: Option<String>,
+}
+
+impl NameId {
+    /// By what the store finds its sessions: SHA-256 over format and value in hexadecimal, so that it tells neither.
+    pub fn key(&self) -> String {
+        // Neither part can hold a NUL (XML 1.0, 2.2), so no two names share a text.
+        let text = format!("{}\0{}", self.format, self.value);
+        let mut key = String::new();
+        for byte in digest(&SHA256, text.as_bytes()).as_ref() {
+            // Writing to a string cannot fail.
+            let _ = write!(key, "{byte:02x}");
+        }
+        key
+    }
+}
+
+impl fmt::Debug for NameId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("[name id]")
+    }
 }
 
 /// What an IdP says about a subject, after verification and in usher's own names.

@@ -17,6 +17,7 @@ use http::{Method, Request, Response};
 use jiff::Timestamp;
 
 use crate::config::{App, Site};
+use crate::idp::saml::Outgoing;
 use crate::pages::{self, Form, PageContext};
 use crate::refusal::{Reason, Refusal};
 use crate::sign_in::cookies::BrowserCookies;
@@ -85,13 +86,14 @@ async fn route(call: &Call<'_>) -> Result<Response<String>, Refusal> {
         ["oidc", idp, "callback"] if get || post => callback::oidc(call, idp).await,
         ["saml", idp, "metadata"] if get => saml::metadata(call, idp),
         ["saml", idp, "acs"] if post => saml::acs(call, idp).await,
+        ["saml", idp, "slo"] if get || post => saml::slo(call, idp).await,
         ["sign-out"] if get || post => sign_out::sign_out(call).await,
         ["me"] if get => me::me(call).await,
         ["jwks.json"] if get => Ok(jwks(call)),
         ["sign-in"]
         | ["sign-in", _]
         | ["oidc", _, "callback"]
-        | ["saml", _, "metadata" | "acs"]
+        | ["saml", _, "metadata" | "acs" | "slo"]
         | ["sign-out"]
         | ["me"]
         | ["jwks.json"] => Err(Refusal::new(
@@ -226,6 +228,18 @@ fn log(refusal: &Refusal, asked: &Asked<'_>, path: &str) {
         cause = refusal.cause,
         "refused"
     );
+}
+
+/// Sends the browser to an IdP.
+fn leave(call: &Call<'_>, way: &Outgoing) -> Response<String> {
+    match way {
+        Outgoing::Redirect(location) => {
+            pages::redirect(location.as_str(), call.parts.method == Method::POST)
+        }
+        Outgoing::Post { action, fields } => {
+            call.page(|context| pages::post_form(action, fields, context))
+        }
+    }
 }
 
 fn set_cookies(response: &mut Response<String>, lines: &[String]) {

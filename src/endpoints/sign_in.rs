@@ -6,9 +6,8 @@ use http::Response;
 use http::header::{ACCEPT, HeaderMap};
 
 use super::query::Parameters;
-use super::{Call, set_cookies};
+use super::{Call, leave, set_cookies};
 use crate::config::Idp;
-use crate::idp::saml::Outgoing;
 use crate::pages::{self, Form, IdpChoice};
 use crate::refusal::{Reason, Refusal};
 use crate::sign_in::{Begin, ReturnTo};
@@ -109,12 +108,7 @@ async fn begin(
         browser: &call.browser,
     };
     let begun = call.usher.sign_in.begin(begin, call.asked.now).await?;
-    let mut response = match &begun.way {
-        Outgoing::Redirect(location) => pages::redirect(location.as_str(), false),
-        Outgoing::Post { action, fields } => {
-            call.page(|context| pages::post_form(action, fields, context))
-        }
-    };
+    let mut response = leave(call, &begun.way);
     set_cookies(&mut response, &begun.cookies);
     Ok(response)
 }

@@ -4,7 +4,7 @@ use http::header::{HeaderMap, ORIGIN};
 use http::{Method, Response};
 
 use super::query::Parameters;
-use super::{Call, set_cookies};
+use super::{Call, leave, set_cookies};
 use crate::pages;
 use crate::refusal::Refusal;
 use crate::sign_in::ReturnTo;
@@ -36,9 +36,10 @@ pub(super) async fn sign_out(call: &Call<'_>) -> Result<Response<String>, Refusa
         .sign_in
         .sign_out(site, &call.browser, &return_to, call.asked.now)
         .await?;
-    let mut response = match &signed_out.location {
-        Some(location) => pages::redirect(location.as_str(), posted),
-        None => call.page(|context| pages::signed_out(return_to.as_str(), context)),
+    let mut response = match &signed_out.way {
+        Some(way) => leave(call, way),
+        None => call
+            .page(|context| pages::signed_out(return_to.as_str(), signed_out.only_here, context)),
     };
     set_cookies(&mut response, &signed_out.cookies);
     Ok(response)

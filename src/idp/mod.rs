@@ -13,7 +13,7 @@ use crate::identity::{Attributes, Subject};
 use crate::keys::saml::SpKeys;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
-use crate::session::{self, Tokens};
+use crate::session::Tokens;
 
 /// What an IdP needs of usher.
 #[derive(Clone, Debug)]
@@ -161,12 +161,7 @@ impl From<saml::VerifiedResponse> for VerifiedLogin {
             valid_until: _,
         } = response.into_facts();
         let tokens = Tokens {
-            name_id: Some(session::NameId {
-                format: name_id.format,
-                value: name_id.value,
-                name_qualifier: name_id.name_qualifier,
-                sp_name_qualifier: name_id.sp_name_qualifier,
-            }),
+            name_id: Some(name_id),
             ..Tokens::default()
         };
         Self {

@@ -169,13 +169,15 @@ pub fn post_form(
 #[template(path = "signed_out.html")]
 struct SignedOut<'a> {
     frame: Frame<'a>,
+    only_here: bool,
     again: &'a str,
 }
 
-/// "You are signed out", with a link to `return_to`.
-pub fn signed_out(return_to: &str, context: &PageContext<'_>) -> Response<String> {
+/// "You are signed out", with a link to `return_to`. `only_here`: not, or not everywhere, at the IdP and its other apps.
+pub fn signed_out(return_to: &str, only_here: bool, context: &PageContext<'_>) -> Response<String> {
     let template = SignedOut {
         frame: Frame::of(context),
+        only_here,
         again: href(return_to),
     };
     page(StatusCode::OK, &template, context)

@@ -7,7 +7,6 @@ mod sessions;
 
 pub use sessions::Sessions;
 
-use std::fmt::{self, Write as _};
 use std::sync::atomic::AtomicI64;
 
 use arc_swap::ArcSwap;
@@ -15,10 +14,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::identity::{Person, UserId};
+use crate::identity::{IdpId, NameId, Person, UserId};
 use crate::secret::Secret;
 
 /// Characters of a cookie value: 256 bits as base64url.
@@ -128,39 +126,6 @@ pub struct Tokens {
     pub name_id: Option<NameId>,
 }
 
-/// The name by which a SAML IdP knows the person of a session (SAML Core 2.2.3).
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NameId {
-    /// `Format`.
-    pub format: String,
-    /// The value, compared whole.
-    pub value: String,
-    /// `NameQualifier`.
-    pub name_qualifier: Option<String>,
-    /// `SPNameQualifier`.
-    pub sp_name_qualifier: Option<String>,
-}
-
-impl NameId {
-    /// By what the store finds its sessions: SHA-256 over format and value in hexadecimal, so that it tells neither.
-    pub fn key(&self) -> String {
-        // Neither part can hold a NUL (XML 1.0, 2.2), so no two names share a text.
-        let text = format!("{}\0{}", self.format, self.value);
-        let mut key = String::new();
-        for byte in digest(&SHA256, text.as_bytes()).as_ref() {
-            // Writing to a string cannot fail.
-            let _ = write!(key, "{byte:02x}");
-        }
-        key
-    }
-}
-
-impl fmt::Debug for NameId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("[name id]")
-    }
-}
-
 /// What to end.
 #[derive(Clone, Debug)]
 pub enum Which<'a> {
@@ -168,6 +133,19 @@ pub enum Which<'a> {
     One(&'a SessionKey),
     /// All of a user.
     User(&'a UserId),
+    /// All that began at an IdP under a name.
+    Named(Named<'a>),
+}
+
+/// Sessions by the name that their IdP knows (SAML single logout).
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// The IdP.
+    pub idp: &'a IdpId,
+    /// Format and value; the qualifiers are not compared.
+    pub name_id: &'a NameId,
+    /// The IdP's sessions that end; empty: all.
+    pub idp_sessions: &'a [String],
 }
 
 #[cfg(test)]

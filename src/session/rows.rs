@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use sqlx::{Connection, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
-use super::{Session, SessionKey, Which};
+use super::{Named, Session, SessionKey, Which};
 use crate::directory::Directory;
 use crate::identity::{IdpId, Person, Protocol, Subject};
 use crate::store::{Store, StoreError};
@@ -186,25 +187,60 @@ pub(super) async fn delete(
 ) -> Result<Vec<SessionKey>, StoreError> {
     let gone: Vec<String> = store
         .within(async {
-            let query = match which {
+            // A power failure must not bring an ended session back.
+            let mut connection = store.durable().await?;
+            Ok::<_, StoreError>(match which {
                 Which::One(key) => {
                     sqlx::query_scalar("DELETE FROM sessions WHERE key = $1 RETURNING key")
                         .bind(key.to_text())
+                        .fetch_all(&mut *connection)
+                        .await?
                 }
                 Which::User(user) => {
                     sqlx::query_scalar("DELETE FROM sessions WHERE user_id = $1 RETURNING key")
                         .bind(user.as_str().to_owned())
+                        .fetch_all(&mut *connection)
+                        .await?
                 }
-            };
-            // A power failure must not bring an ended session back.
-            let mut connection = store.durable().await?;
-            Ok::<_, StoreError>(query.fetch_all(&mut *connection).await?)
+                Which::Named(named) => delete_named(&mut connection, named).await?,
+            })
         })
         .await?;
     Ok(gone
         .iter()
         .filter_map(|key| SessionKey::from_text(key))
         .collect())
+}
+
+/// One statement for each session of the IdP that is named (few, and the same in every database), all or none.
+async fn delete_named(
+    connection: &mut SqliteConnection,
+    named: &Named<'_>,
+) -> Result<Vec<String>, sqlx::Error> {
+    let name = named.name_id.key();
+    if named.idp_sessions.is_empty() {
+        let query = "DELETE FROM sessions WHERE idp = $1 AND name_id_key = $2 RETURNING key";
+        return sqlx::query_scalar(query)
+            .bind(named.idp.as_str())
+            .bind(name)
+            .fetch_all(connection)
+            .await;
+    }
+    let mut gone = Vec::new();
+    let mut transaction = connection.begin().await?;
+    for session in named.idp_sessions {
+        let query = "DELETE FROM sessions WHERE idp = $1 AND name_id_key = $2 \
+             AND idp_session = $3 RETURNING key";
+        let keys: Vec<String> = sqlx::query_scalar(query)
+            .bind(named.idp.as_str())
+            .bind(&name)
+            .bind(session)
+            .fetch_all(&mut *transaction)
+            .await?;
+        gone.extend(keys);
+    }
+    transaction.commit().await?;
+    Ok(gone)
 }
 
 /// The sealed tokens of a session.

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::registry::{Registry, Settled, Ticket};
-use super::{NameId, NewSession, Session, SessionKey, Tokens, Which, rows};
+use super::{NewSession, Session, SessionKey, Tokens, Which, rows};
 use crate::config::SessionsConfig;
 use crate::directory::Directory;
-use crate::identity::UserId;
+use crate::identity::{NameId, UserId};
 use crate::seal::SealRing;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
@@ -376,6 +376,8 @@ impl Sessions {
         match which {
             Which::One(key) => keys.push(*key),
             Which::User(user) => keys.extend(self.registry.of_user(user).iter().map(|one| one.key)),
+            // The name stands in the store alone.
+            Which::Named(_) => {}
         }
         let cached = keys.iter().filter(|key| self.registry.end(key)).count();
         Ok(stored.max(cached))

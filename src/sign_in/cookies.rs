@@ -58,6 +58,11 @@ pub fn state_prefix(site: &Site) -> String {
     format!("{}-state-", site.cookie_name)
 }
 
+/// Name of the cookie of a sign-out that is on its way at a SAML IdP.
+pub fn logout_name(site: &Site) -> String {
+    format!("{}-slo", site.cookie_name)
+}
+
 /// Name of the cookie that counts sign-ins, to break loops.
 pub fn loop_name(site: &Site) -> String {
     format!("{}-loop", site.cookie_name)

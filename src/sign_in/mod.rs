@@ -11,6 +11,7 @@ mod pending;
 mod renew;
 mod return_to;
 mod sign_out;
+mod single_logout;
 
 pub use begin::{Begin, Begun};
 pub(crate) use finish::domain_of;
@@ -18,6 +19,7 @@ pub use finish::{Callback, Finished};
 pub use finish_saml::AcsPost;
 pub use return_to::ReturnTo;
 pub use sign_out::SignedOut;
+pub use single_logout::{LoggedOut, LogoutMessage};
 
 use std::collections::HashMap;
 use std::sync::Arc;

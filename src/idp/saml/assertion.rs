@@ -1,20 +1,8 @@
 //! An assertion as read from verified octets.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-/// A `NameID` (SAML Core 2.2.3).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NameId {
-    /// `Format`, `urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified` where absent.
-    pub format: String,
-    /// The value, compared whole.
-    pub value: String,
-    /// `NameQualifier`.
-    pub name_qualifier: Option<String>,
-    /// `SPNameQualifier`.
-    pub sp_name_qualifier: Option<String>,
-}
+pub use crate::identity::NameId;
 
 /// One `Attribute` (SAML Core 2.7.3.1) with the texts of its values.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,6 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::authn_request::AuthnRequest;
@@ -154,20 +153,33 @@ impl SamlIdp {
         verified
     }
 
-    /// On a thread that may be busy for some milliseconds; only so many at once, and none that waits for long.
     async fn verify(
         &self,
         work: &Arc<Work>,
         metadata: Arc<IdpMetadata>,
     ) -> Result<VerifiedResponse, SamlError> {
+        let work = Arc::clone(work);
+        self.in_turn(move || work.run(&metadata)).await
+    }
+
+    /// Runs `work` on a thread that may be busy for some milliseconds; only so many at once, and none that waits for long.
+    /// The turn ends with the work, also when nobody waits for it any more.
+    pub(super) async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, SamlError> + Send + 'static,
+    ) -> Result<T, SamlError> {
         let turn = Arc::clone(&self.permits).acquire_owned();
         let permit = match tokio::time::timeout(PATIENCE, turn).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) | Err(_) => return Err(SamlError::Busy),
         };
-        let work = Arc::clone(work);
-        let verified = tokio::task::spawn_blocking(move || work.run(&metadata, permit)).await;
-        verified.map_err(|error| SamlError::Internal(error.to_string()))?
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(permit);
+            done
+        });
+        done.await
+            .map_err(|error| SamlError::Internal(error.to_string()))?
     }
 
     /// usher's own metadata for this IdP, with the URLs of every site.
@@ -242,12 +254,7 @@ struct Work {
 }
 
 impl Work {
-    /// The permit is held until the work is done, also when nobody waits for it any more.
-    fn run(
-        &self,
-        metadata: &IdpMetadata,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<VerifiedResponse, SamlError> {
+    fn run(&self, metadata: &IdpMetadata) -> Result<VerifiedResponse, SamlError> {
         let expected = Expected {
             idp: &metadata.entity_id,
             certificates: &metadata.certificates,
@@ -262,7 +269,6 @@ impl Work {
         };
         let assertion = response::verify(&self.xml, &expected, &mut Steps::default())?;
         let facts = self.facts(&assertion)?;
-        drop(permit);
         Ok(VerifiedResponse { facts })
     }
 

@@ -10,14 +10,17 @@ const SKEW_DURATION: SignedDuration = SignedDuration::from_secs(SKEW);
 
 /// Now, with the skew that is granted.
 #[derive(Clone, Copy)]
-pub(super) struct Clock(pub(super) Timestamp);
+pub(in crate::idp::saml) struct Clock(pub(in crate::idp::saml) Timestamp);
 
 fn refused(detail: String) -> Refused {
     Refused::at(Check::Time, detail)
 }
 
 /// The instant of an attribute, if it is there.
-pub(super) fn instant(node: Node<'_, '_>, name: &str) -> Result<Option<Timestamp>, Refused> {
+pub(in crate::idp::saml) fn instant(
+    node: Node<'_, '_>,
+    name: &str,
+) -> Result<Option<Timestamp>, Refused> {
     let Some(text) = node.attribute(name) else {
         return Ok(None);
     };
@@ -31,14 +34,14 @@ pub(super) fn instant(node: Node<'_, '_>, name: &str) -> Result<Option<Timestamp
 }
 
 /// The instant of an attribute that must be there.
-pub(super) fn required(node: Node<'_, '_>, name: &str) -> Result<Timestamp, Refused> {
+pub(in crate::idp::saml) fn required(node: Node<'_, '_>, name: &str) -> Result<Timestamp, Refused> {
     let element = node.tag_name().name();
     instant(node, name)?.ok_or_else(|| refused(format!("{element} has no {name}")))
 }
 
 impl Clock {
     /// `at` has come, give or take the skew.
-    pub(super) fn has_come(self, what: &str, at: Timestamp) -> Result<(), Refused> {
+    pub(in crate::idp::saml) fn has_come(self, what: &str, at: Timestamp) -> Result<(), Refused> {
         let ahead = at.duration_since(self.0);
         if ahead <= SKEW_DURATION {
             return Ok(());
@@ -51,7 +54,7 @@ impl Clock {
     }
 
     /// `at` has not come yet, give or take the skew.
-    pub(super) fn is_before(self, what: &str, at: Timestamp) -> Result<(), Refused> {
+    pub(in crate::idp::saml) fn is_before(self, what: &str, at: Timestamp) -> Result<(), Refused> {
         let late = self.0.duration_since(at);
         if late < SKEW_DURATION {
             return Ok(());
@@ -64,7 +67,7 @@ impl Clock {
     }
 
     /// `at` has come, and not longer ago than `age`, give or take the skew.
-    pub(super) fn is_recent(
+    pub(in crate::idp::saml) fn is_recent(
         self,
         what: &str,
         at: Timestamp,
@@ -85,11 +88,11 @@ impl Clock {
 }
 
 /// So much later; the end of time where that is beyond it.
-pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+pub(in crate::idp::saml) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// With the skew that is granted.
-pub(super) fn with_skew(at: Timestamp) -> Timestamp {
+pub(in crate::idp::saml) fn with_skew(at: Timestamp) -> Timestamp {
     later(at, SKEW_DURATION)
 }

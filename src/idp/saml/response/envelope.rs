@@ -23,7 +23,7 @@ pub(super) enum Above {
 }
 
 /// `Version` (SAML Core 1.2, 2.3.3).
-pub(super) fn version(node: Node<'_, '_>) -> Result<(), Refused> {
+pub(in crate::idp::saml) fn version(node: Node<'_, '_>) -> Result<(), Refused> {
     match node.attribute("Version") {
         Some("2.0") => Ok(()),
         other => Err(Refused::at(
@@ -76,7 +76,7 @@ pub(super) fn status(status: Node<'_, '_>) -> Result<(), Refused> {
 }
 
 /// An `Issuer` that must be the IdP (SAML Core 2.2.5).
-pub(super) fn issuer(node: Node<'_, '_>, of: &str, expected: &Expected<'_>) -> Result<(), Refused> {
+pub(in crate::idp::saml) fn issuer(node: Node<'_, '_>, of: &str, idp: &str) -> Result<(), Refused> {
     let refused = |detail| Err(Refused::at(Check::Issuer, detail));
     if let Some(format) = node.attribute("Format").filter(|format| *format != ENTITY) {
         return refused(format!(
@@ -85,13 +85,12 @@ pub(super) fn issuer(node: Node<'_, '_>, of: &str, expected: &Expected<'_>) -> R
         ));
     }
     let found = text(node).map_err(at(Check::Issuer))?;
-    if found == expected.idp {
+    if found == idp {
         return Ok(());
     }
     refused(format!(
-        "the issuer of the {of} is {}, not {:?}",
-        shown(&found),
-        expected.idp
+        "the issuer of the {of} is {}, not {idp:?}",
+        shown(&found)
     ))
 }
 
@@ -110,7 +109,7 @@ pub(super) fn check(
     status(envelope.status)?;
     steps.passed(Check::Status, "Success");
     match envelope.issuer {
-        Some(node) => issuer(node, "response", expected)?,
+        Some(node) => issuer(node, "response", expected.idp)?,
         // Profiles 4.1.4.2: it may be left out elsewhere.
         None if above == Above::Signed || encrypted => {
             return Err(Refused::at(Check::Issuer, "the response has no issuer"));

@@ -4,10 +4,10 @@
 //! (an unsigned response around a signed assertion) is compared too, but can only refuse.
 
 mod attributes;
-mod clock;
-mod envelope;
-mod shape;
-mod statements;
+pub(super) mod clock;
+pub(super) mod envelope;
+pub(super) mod shape;
+pub(super) mod statements;
 #[cfg(test)]
 mod tests;
 

@@ -9,27 +9,31 @@ use super::super::check::{Check, Refused, shown};
 use super::super::xml::{ASSERTION, DSIG, Document, Node, PROTOCOL, XmlError, children, is};
 
 /// How often an element may come: as often as it likes (the document is bounded anyway).
-pub(super) const MANY: usize = usize::MAX;
+pub(in crate::idp::saml) const MANY: usize = usize::MAX;
 
 /// Characters of an `ID`.
 const ID: usize = 256;
 
 /// A refusal of what an element holds.
-pub(super) fn at(check: Check) -> impl Fn(XmlError) -> Refused {
+pub(in crate::idp::saml) fn at(check: Check) -> impl Fn(XmlError) -> Refused {
     move |error| Refused::at(check, error.to_string())
 }
 
 /// The child elements of one element, all of which are known.
-pub(super) struct Parts<'a, 'i>(Vec<Node<'a, 'i>>);
+pub(in crate::idp::saml) struct Parts<'a, 'i>(Vec<Node<'a, 'i>>);
 
 impl<'a, 'i> Parts<'a, 'i> {
     /// The first of that name.
-    pub(super) fn find(&self, namespace: &str, name: &str) -> Option<Node<'a, 'i>> {
+    pub(in crate::idp::saml) fn find(&self, namespace: &str, name: &str) -> Option<Node<'a, 'i>> {
         self.all(namespace, name).next()
     }
 
     /// All of that name.
-    pub(super) fn all(&self, namespace: &str, name: &str) -> impl Iterator<Item = Node<'a, 'i>> {
+    pub(in crate::idp::saml) fn all(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> impl Iterator<Item = Node<'a, 'i>> {
         self.0
             .iter()
             .copied()
@@ -37,13 +41,13 @@ impl<'a, 'i> Parts<'a, 'i> {
     }
 
     /// All of them, in their order.
-    pub(super) fn nodes(&self) -> &[Node<'a, 'i>] {
+    pub(in crate::idp::saml) fn nodes(&self) -> &[Node<'a, 'i>] {
         &self.0
     }
 }
 
 /// The children of `node`: only those allowed, each at most so many times, and no text between them.
-pub(super) fn closed<'a, 'i>(
+pub(in crate::idp::saml) fn closed<'a, 'i>(
     node: Node<'a, 'i>,
     allowed: &[(&str, &str, usize)],
 ) -> Result<Parts<'a, 'i>, Refused> {
@@ -167,7 +171,9 @@ pub(super) fn assertion<'a, 'i>(
 }
 
 /// The `saml:NameID` that is all that was decrypted.
-pub(super) fn name_id<'a, 'i>(document: &'a Document<'i>) -> Result<Node<'a, 'i>, Refused> {
+pub(in crate::idp::saml) fn name_id<'a, 'i>(
+    document: &'a Document<'i>,
+) -> Result<Node<'a, 'i>, Refused> {
     let root = document.root_element();
     let node = lone(root)?;
     placed(root, None, None)?;
@@ -188,7 +194,7 @@ fn lone<'a, 'i>(root: Node<'a, 'i>) -> Result<Node<'a, 'i>, Refused> {
 }
 
 /// Walks over everything once: assertions, responses and signatures stand in their one place, and no ID comes twice.
-fn placed(
+pub(in crate::idp::saml) fn placed(
     root: Node<'_, '_>,
     response: Option<Node<'_, '_>>,
     assertion: Option<Node<'_, '_>>,
@@ -239,7 +245,7 @@ fn is_id(name: &str) -> bool {
 }
 
 /// The `ID` of a message or assertion: an ASCII `NCName` of at most 256 characters. It is compared, stored and logged.
-pub(super) fn id<'a>(node: Node<'a, '_>) -> Result<&'a str, Refused> {
+pub(in crate::idp::saml) fn id<'a>(node: Node<'a, '_>) -> Result<&'a str, Refused> {
     let name = node.tag_name().name();
     let id = node
         .attribute("ID")

@@ -42,7 +42,7 @@ pub(super) fn read(
     };
     let id = shape::id(assertion)?;
     envelope::version(assertion)?;
-    envelope::issuer(part("Issuer", Check::Issuer)?, "assertion", expected)?;
+    envelope::issuer(part("Issuer", Check::Issuer)?, "assertion", expected.idp)?;
     steps.passed(Check::Issuer, format!("assertion: {}", expected.idp));
     let issued = required(assertion, "IssueInstant")?;
     clock.is_recent("IssueInstant of the assertion", issued, FRESH)?;
@@ -184,7 +184,7 @@ fn sole_name(
 }
 
 /// A `NameID` (SAML Core 2.2.3), whole as it stands.
-fn name_id(node: Node<'_, '_>) -> Result<NameId, Refused> {
+pub(in crate::idp::saml) fn name_id(node: Node<'_, '_>) -> Result<NameId, Refused> {
     let value = text(node).map_err(at(Check::NameId))?;
     if value.trim().is_empty() {
         return Err(Refused::at(Check::NameId, "the NameID is empty"));
