@@ -13,6 +13,8 @@ use jiff::Timestamp;
 use usher::demo::saml::{Response, TestKey};
 use usher::idp::saml::Check;
 
+pub(crate) use run::our_keys;
+
 /// What a response answers to: who asked, whom, and when.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {

@@ -22,7 +22,7 @@ fn key(of: TestKey) -> SpKey {
 }
 
 /// Our keys: the one that signs, and an older one.
-pub(super) fn our_keys() -> SpKeys {
+pub(crate) fn our_keys() -> SpKeys {
     SpKeys::of(vec![key(TestKey::SP), key(TestKey::SP_NEXT)]).unwrap()
 }
 
