@@ -54,7 +54,8 @@ fn pages() -> Vec<(String, Response<String>)> {
         ("sign_in_email".into(), sign_in(&[], true, "/a", &context)),
         ("sign_in_none".into(), sign_in(&[], false, "/a", &context)),
         ("confirm".into(), confirm_sign_out("/a", &context)),
-        ("signed_out".into(), signed_out("/a", &context)),
+        ("signed_out".into(), signed_out("/a", false, &context)),
+        ("signed_out_here".into(), signed_out("/a", true, &context)),
         (
             "post_form".into(),
             form_to("https://idp.example/sso?a=1", "PHg+"),
@@ -147,7 +148,7 @@ fn every_answer_is_uncached_unframed_and_runs_nothing() {
 
 #[test]
 fn the_style_has_the_hash_that_the_policy_names() {
-    let response = signed_out("/", &context());
+    let response = signed_out("/", false, &context());
     let (_, rest) = response.body().split_once("<style>").unwrap();
     let (style, _) = rest.split_once("</style>").unwrap();
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, style.as_bytes());
@@ -280,7 +281,7 @@ fn what_people_control_stays_text() {
         for response in [
             sign_in(&choices, true, hostile, &context),
             confirm_sign_out(hostile, &context),
-            signed_out(hostile, &context),
+            signed_out(hostile, false, &context),
             refusal(&refused, Form::Page, &context, Some(hostile)),
         ] {
             let body = response.body();
@@ -340,7 +341,7 @@ fn a_time_to_try_again_is_told() {
 
 #[test]
 fn a_head_gets_the_headers_of_the_page_alone() {
-    let page = signed_out("/", &context());
+    let page = signed_out("/", false, &context());
     let length = page.body().len().to_string();
     let head = for_head(page);
     assert!(head.body().is_empty());

@@ -22,7 +22,7 @@ const ELEMENT: &str = "http://www.w3.org/2001/04/xmlenc#Element";
 /// The namespace of the element around a plaintext.
 const PLAINTEXT: &str = "urn:usher:plaintext";
 /// The one cause for everything that depends on a private key or on decrypted bytes.
-const UNIFORM: DecryptError = DecryptError {
+pub(super) const UNIFORM: DecryptError = DecryptError {
     cause: "no key of ours opens it, or what is in it is not one element",
 };
 

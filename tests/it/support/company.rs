@@ -35,6 +35,8 @@ pub(crate) struct Changes {
     pub(crate) top: Vec<String>,
     /// Lines under `provisioning:`.
     pub(crate) provisioning: Vec<String>,
+    /// Lines under `group_roles:` for other IdPs, each `idp: { group: role }`.
+    pub(crate) group_roles: Vec<String>,
     /// Whole entries of `identity_providers`, already indented.
     pub(crate) more_idps: String,
     /// Instead of the callback's own URL.
@@ -200,8 +202,9 @@ store: \"sqlite:{{dir}}/usher.db\"
     provisioning:
       mode: jit
       roles: [viewer, editor, admin]
-      group_roles: {{ acme: {{ engineering: editor, admins: admin }} }}
-      callback: {{ url: \"{callback}\", secret: {SECRET} }}
+      group_roles:
+        acme: {{ engineering: editor, admins: admin }}
+{group_roles}      callback: {{ url: \"{callback}\", secret: {SECRET} }}
 {provisioning}",
         top = lines(0, &changes.top),
         idp_lines = lines(4, &changes.idp),
@@ -213,6 +216,7 @@ store: \"sqlite:{{dir}}/usher.db\"
             .callback_url
             .clone()
             .unwrap_or_else(|| format!("http://{}/internal/users", callback.address())),
+        group_roles = lines(8, &changes.group_roles),
         provisioning = lines(6, &changes.provisioning),
     )
 }

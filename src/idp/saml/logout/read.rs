@@ -76,7 +76,7 @@ pub fn verify_response(
         ],
     )?;
     frame(root, &parts, expected)?;
-    let answered = root.attribute("InResponseTo").unwrap_or("none");
+    let answered = xml::optional_attribute(root, "InResponseTo").unwrap_or("none");
     if answered != in_response_to {
         let answered = shown(answered);
         let detail = format!("it answers the request {answered}, not {in_response_to:?}");
@@ -145,7 +145,7 @@ fn frame(
         .find(ASSERTION, "Issuer")
         .ok_or_else(|| Refused::at(Check::Issuer, format!("{name} has no Issuer")))?;
     envelope::issuer(issuer, "message", expected.idp)?;
-    let destination = root.attribute("Destination").unwrap_or("nobody");
+    let destination = xml::optional_attribute(root, "Destination").unwrap_or("nobody");
     if destination != expected.slo {
         let destination = shown(destination);
         let detail = format!(
@@ -200,12 +200,15 @@ fn status(parts: &Parts<'_, '_>) -> Result<LogoutStatus, Refused> {
         .ok_or_else(|| Refused::at(Check::Status, "LogoutResponse has no Status"))?;
     let code = xml::sole(status, PROTOCOL, "StatusCode").map_err(at(Check::Status))?;
     let nested = xml::one(code, PROTOCOL, "StatusCode").map_err(at(Check::Status))?;
-    let partial = nested.is_some_and(|nested| nested.attribute("Value") == Some(PARTIAL_LOGOUT));
-    Ok(if code.attribute("Value") == Some(SUCCESS) && !partial {
-        LogoutStatus::Success
-    } else {
-        LogoutStatus::Partial
-    })
+    let partial = nested
+        .is_some_and(|nested| xml::optional_attribute(nested, "Value") == Some(PARTIAL_LOGOUT));
+    Ok(
+        if xml::optional_attribute(code, "Value") == Some(SUCCESS) && !partial {
+            LogoutStatus::Success
+        } else {
+            LogoutStatus::Partial
+        },
+    )
 }
 
 fn not_xml(error: XmlError) -> Refused {

@@ -2,7 +2,7 @@
 
 use super::super::assertion::Attribute;
 use super::super::check::{Check, Refused, shown};
-use super::super::xml::{ASSERTION, Node, children, is, text};
+use super::super::xml::{ASSERTION, Node, children, is, optional_attribute, text};
 use super::shape::{MANY, at, closed};
 
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
@@ -44,8 +44,7 @@ fn attribute(node: Node<'_, '_>) -> Result<Attribute, Refused> {
             "Your identity provider encrypted a single attribute, which is not understood here. Its administrator must encrypt the whole assertion instead.",
         ));
     }
-    let name = node
-        .attribute("Name")
+    let name = optional_attribute(node, "Name")
         .filter(|name| !name.is_empty())
         .ok_or_else(|| refused("an Attribute has no Name".to_owned()))?;
     let parts = closed(node, &[(ASSERTION, "AttributeValue", MANY)])?;
@@ -63,7 +62,7 @@ fn attribute(node: Node<'_, '_>) -> Result<Attribute, Refused> {
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Attribute {
         name: name.to_owned(),
-        friendly_name: node.attribute("FriendlyName").map(str::to_owned),
+        friendly_name: optional_attribute(node, "FriendlyName").map(str::to_owned),
         values: values.into_iter().flatten().collect(),
     })
 }

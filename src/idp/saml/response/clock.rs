@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::check::{Check, Refused, shown};
-use super::super::xml::{Node, time};
+use super::super::xml::{Node, optional_attribute, time};
 use super::SKEW;
 
 const SKEW_DURATION: SignedDuration = SignedDuration::from_secs(SKEW);
@@ -21,7 +21,7 @@ pub(in crate::idp::saml) fn instant(
     node: Node<'_, '_>,
     name: &str,
 ) -> Result<Option<Timestamp>, Refused> {
-    let Some(text) = node.attribute(name) else {
+    let Some(text) = optional_attribute(node, name) else {
         return Ok(None);
     };
     let element = node.tag_name().name();

@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::assertion::VerifiedAssertion;
 use super::check::{Check, Refused, Steps, shown};
-use super::encryption::{self, DecryptError, Integrity};
+use super::encryption::{self, DecryptError, Integrity, UNIFORM};
 use super::signature::{self, SignatureError, SignedOctets};
 use super::xml::{self, Document, Limits, Node, XmlError};
 use crate::certificate::Certificate;
@@ -90,16 +90,27 @@ pub fn verify(
     envelope::status(envelope.status)?;
     envelope.carried()?;
     steps.passed(Check::Shape, "a Response with one assertion");
-    let Some(octets) = verified(envelope.root, "Response", expected, steps)? else {
-        return of_response(&document, Above::Unsigned, expected, steps);
+    // Both signatures are verified where they stand: what an inner one is over may need namespaces that are declared further
+    // out, and that the canonical form of the outer one leaves away.
+    let response = verified(envelope.root, "Response", expected, steps)?;
+    let assertion = match envelope.carried()? {
+        Carried::Plain(assertion) => verified(assertion, "Assertion", expected, steps)?,
+        Carried::Encrypted(_) => None,
     };
-    of_response(&parse(octets.as_bytes())?, Above::Signed, expected, steps)
+    match response {
+        Some(octets) => {
+            let document = parse(octets.as_bytes())?;
+            of_response(&document, Above::Signed, assertion, expected, steps)
+        }
+        None => of_response(&document, Above::Unsigned, assertion, expected, steps),
+    }
 }
 
-/// From a response: its own checks, then the assertion in it.
+/// From a response: its own checks, then the assertion in it, or what was verified of that already.
 fn of_response(
     document: &Document<'_>,
     above: Above,
+    signed: Option<SignedOctets>,
     expected: &Expected<'_>,
     steps: &mut Steps,
 ) -> Result<VerifiedAssertion, Refused> {
@@ -108,7 +119,7 @@ fn of_response(
     let encrypted = matches!(carried, Carried::Encrypted(_));
     envelope::check(&envelope, above, encrypted, expected, steps)?;
     match carried {
-        Carried::Plain(assertion) => of_assertion(assertion, above, expected, steps),
+        Carried::Plain(assertion) => of_assertion(assertion, above, signed, expected, steps),
         Carried::Encrypted(encrypted) => {
             let integrity = match above {
                 Above::Signed => Integrity::Signed,
@@ -118,24 +129,31 @@ fn of_response(
                 .map_err(|error| cannot_decrypt(&error))?;
             let document = decrypted(&plaintext)?;
             let assertion =
-                shape::assertion(&document, true).map_err(|_| cannot_decrypt(&UNUSABLE))?;
+                shape::assertion(&document, true).map_err(|_| cannot_decrypt(&UNIFORM))?;
             steps.passed(Check::Decryption, "EncryptedAssertion");
-            of_assertion(assertion, above, expected, steps)
+            let signed = verified(assertion, "Assertion", expected, steps)?;
+            of_assertion(assertion, above, signed, expected, steps)
         }
     }
 }
 
-/// From an assertion that may be signed itself, and must be where nothing above it is.
+/// From an assertion: out of the octets of its own signature if it has one. If it has none, what is above it must be signed, and the
+/// node be of those octets.
 fn of_assertion(
     assertion: Node<'_, '_>,
     above: Above,
+    signed: Option<SignedOctets>,
     expected: &Expected<'_>,
     steps: &mut Steps,
 ) -> Result<VerifiedAssertion, Refused> {
-    match (verified(assertion, "Assertion", expected, steps)?, above) {
+    match (signed, above) {
         (Some(octets), Above::Signed | Above::Unsigned) => {
             let document = parse(octets.as_bytes())?;
-            statements::read(shape::assertion(&document, false)?, expected, steps)
+            let inner = shape::assertion(&document, false)?;
+            if shape::id(inner)? != shape::id(assertion)? {
+                return Err(Refused::at(Check::Shape, "two signatures are over two assertions"));
+            }
+            statements::read(inner, expected, steps)
         }
         (None, Above::Signed) => statements::read(assertion, expected, steps),
         (None, Above::Unsigned) => Err(Refused::at(
@@ -198,16 +216,11 @@ fn parse(xml: &[u8]) -> Result<Document<'_>, Refused> {
     })
 }
 
-/// All that is said about a plaintext that is no use: more would tell a stranger about it.
-const UNUSABLE: DecryptError = DecryptError {
-    cause: "no key of this site opens it, or it was changed on the way",
-};
-
 fn cannot_decrypt(error: &DecryptError) -> Refused {
     Refused::at(Check::Decryption, error.to_string())
 }
 
 /// Parses what was decrypted.
 fn decrypted(plaintext: &[u8]) -> Result<Document<'_>, Refused> {
-    parse(plaintext).map_err(|_| cannot_decrypt(&UNUSABLE))
+    parse(plaintext).map_err(|_| cannot_decrypt(&UNIFORM))
 }

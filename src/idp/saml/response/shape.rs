@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 
 use super::super::check::{Check, Refused, shown};
-use super::super::xml::{ASSERTION, DSIG, Document, Node, PROTOCOL, XmlError, children, is};
+use super::super::xml::{
+    ASSERTION, DSIG, Document, Node, PROTOCOL, XmlError, children, is, optional_attribute,
+};
 
 /// How often an element may come: as often as it likes (the document is bounded anyway).
 pub(in crate::idp::saml) const MANY: usize = usize::MAX;
@@ -144,6 +146,10 @@ pub(super) fn response<'a, 'i>(document: &'a Document<'i>) -> Result<Envelope<'a
     let carried = plain.or(encrypted);
     let assertion = carried.map(|(Carried::Plain(node) | Carried::Encrypted(node))| node);
     placed(root, Some(root), assertion)?;
+    id(root)?;
+    if let Some(Carried::Plain(assertion)) = carried {
+        id(assertion)?;
+    }
     let status = parts
         .find(PROTOCOL, "Status")
         .ok_or_else(|| refused("the response holds no Status"))?;
@@ -167,6 +173,7 @@ pub(super) fn assertion<'a, 'i>(
         return Err(refused(format!("{} is no assertion", named(node))));
     }
     placed(root, None, Some(node))?;
+    id(node)?;
     Ok(node)
 }
 
@@ -200,14 +207,15 @@ pub(in crate::idp::saml) fn placed(
     assertion: Option<Node<'_, '_>>,
 ) -> Result<(), Refused> {
     let mut ids = HashSet::new();
+    let mut signed = HashSet::new();
     for node in root.descendants().filter(Node::is_element) {
         let fits = match node.tag_name().name() {
             "Response" => Some(node) == response,
             "Assertion" | "EncryptedAssertion" => Some(node) == assertion,
             "Signature" => {
                 let parent = node.parent();
-                let signed = parent.is_some() && (parent == response || parent == assertion);
-                signed && is(node, DSIG, "Signature")
+                let place = parent.is_some() && (parent == response || parent == assertion);
+                place && is(node, DSIG, "Signature") && signed.insert(parent)
             }
             _ => true,
         };
@@ -247,9 +255,7 @@ fn is_id(name: &str) -> bool {
 /// The `ID` of a message or assertion: an ASCII `NCName` of at most 256 characters. It is compared, stored and logged.
 pub(in crate::idp::saml) fn id<'a>(node: Node<'a, '_>) -> Result<&'a str, Refused> {
     let name = node.tag_name().name();
-    let id = node
-        .attribute("ID")
-        .ok_or_else(|| refused(format!("{name} has no ID")))?;
+    let id = optional_attribute(node, "ID").ok_or_else(|| refused(format!("{name} has no ID")))?;
     let mut letters = id.bytes();
     let first = letters
         .next()

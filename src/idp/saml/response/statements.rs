@@ -4,13 +4,11 @@ use jiff::Timestamp;
 
 use super::super::assertion::{NameId, VerifiedAssertion};
 use super::super::check::{Check, Refused, Steps, shown};
-use super::super::encryption::{self, Integrity};
-use super::super::xml::{ASSERTION, DSIG, Node, is, text};
+use super::super::encryption::{self, Integrity, UNIFORM};
+use super::super::xml::{ASSERTION, DSIG, Node, is, optional_attribute, text};
 use super::clock::{Clock, instant, later, required, with_skew};
 use super::shape::{MANY, Parts, at, closed};
-use super::{
-    AUTHENTICATED, Expected, FRESH, UNUSABLE, attributes, cannot_decrypt, envelope, shape,
-};
+use super::{AUTHENTICATED, Expected, FRESH, attributes, cannot_decrypt, envelope, shape};
 
 const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
 const UNSPECIFIED: &str = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified";
@@ -98,7 +96,7 @@ fn subject(
     steps.passed(Check::NameId, seen);
     let bearers: Vec<_> = parts
         .all(ASSERTION, "SubjectConfirmation")
-        .filter(|node| node.attribute("Method") == Some(BEARER))
+        .filter(|node| optional_attribute(*node, "Method") == Some(BEARER))
         .collect();
     let [bearer] = bearers.as_slice() else {
         return Err(Refused::at(
@@ -129,7 +127,7 @@ fn bearer_confirmation(node: Node<'_, '_>, expected: &Expected<'_>) -> Result<Ti
         .find(ASSERTION, "SubjectConfirmationData")
         .ok_or_else(|| Refused::at(Check::Recipient, "the confirmation has no data"))?;
     closed(data, &[])?;
-    match data.attribute("Recipient") {
+    match optional_attribute(data, "Recipient") {
         Some(found) if found == expected.acs => {}
         found => {
             let found = shown(found.unwrap_or("nobody"));
@@ -143,7 +141,7 @@ fn bearer_confirmation(node: Node<'_, '_>, expected: &Expected<'_>) -> Result<Ti
         }
     }
     envelope::in_response_to(data, expected)?;
-    if data.attribute("NotBefore").is_some() {
+    if optional_attribute(data, "NotBefore").is_some() {
         return Err(Refused::at(
             Check::Time,
             "the bearer confirmation has a NotBefore, which it must not",
@@ -178,7 +176,7 @@ fn sole_name(
     let plaintext = encryption::decrypt(**name, expected.keys, Integrity::Signed)
         .map_err(|error| cannot_decrypt(&error))?;
     let document = super::decrypted(&plaintext)?;
-    let node = shape::name_id(&document).map_err(|_| cannot_decrypt(&UNUSABLE))?;
+    let node = shape::name_id(&document).map_err(|_| cannot_decrypt(&UNIFORM))?;
     steps.passed(Check::Decryption, "EncryptedID");
     name_id(node)
 }
@@ -190,7 +188,7 @@ pub(in crate::idp::saml) fn name_id(node: Node<'_, '_>) -> Result<NameId, Refuse
         return Err(Refused::at(Check::NameId, "the NameID is empty"));
     }
     let of = |name: &str| {
-        node.attribute(name)
+        optional_attribute(node, name)
             .map(|text| line(Check::NameId, name, text))
             .transpose()
     };
@@ -326,8 +324,7 @@ fn authn(node: Node<'_, '_>, clock: Clock, steps: &mut Steps) -> Result<Authn, R
         clock.is_before("SessionNotOnOrAfter", ends)?;
         steps.passed(Check::Time, format!("session there until {ends}"));
     }
-    let session_index = node
-        .attribute("SessionIndex")
+    let session_index = optional_attribute(node, "SessionIndex")
         .map(|index| line(Check::Authn, "SessionIndex", index))
         .transpose()?;
     let context = parts
