@@ -254,25 +254,29 @@ impl Run<'_> {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let hits = hits.load(Ordering::Relaxed).to_string();
         self.values.insert("ssrf_sink_hits".to_owned(), hits);
-        self.names_the_check(
-            &case,
-            relay_state.as_deref() == begun.request.relay_state.as_deref(),
-        );
+        let own = relay_state.as_deref() == begun.request.relay_state.as_deref();
+        self.names_the_check(&case, own).await;
         Ok(())
     }
 
-    /// The log says why it was refused.
-    fn names_the_check(&mut self, case: &Case, own_relay_state: bool) {
+    /// The log says why it was refused; it is written a moment later.
+    async fn names_the_check(&mut self, case: &Case, own_relay_state: bool) {
         let Some(check) = case.check.filter(|_| own_relay_state) else {
             return;
         };
         let status = self.last.as_ref().map_or(0, |answer| answer.status);
         // A form that is larger than any is refused before that.
-        let too_large = status == 413 || status == 400;
-        if !too_large && !self.log().contains(check.code()) {
-            let problem = format!("the log does not name the check {:?}", check.code());
-            self.problems.push(problem);
+        if status == 413 || status == 400 {
+            return;
         }
+        for _ in 0..200 {
+            if self.log().contains(check.code()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let problem = format!("the log does not name the check {:?}", check.code());
+        self.problems.push(problem);
     }
 
     /// Posts a response and goes where usher leads.

@@ -435,13 +435,13 @@ pub(super) const CASES: &[Case] = &[
         swap(&xml, By::EcdsaSha384.uri(), By::EcdsaSha256.uri()).into_bytes()
     })
     .trusting(&[TestKey::P384]),
-    bad("two_signatures", |s| {
+    misplaced("two_signatures", |s| {
         two_signatures(s, TestKey::IDP, TestKey::IDP_NEXT)
     }),
-    bad("loop_capture_two_sigs", |s| {
+    misplaced("loop_capture_two_sigs", |s| {
         two_signatures(s, TestKey::ATTACKER, TestKey::IDP)
     }),
-    bad("two_sigs_the_first_is_good", |s| {
+    misplaced("two_sigs_the_first_is_good", |s| {
         two_signatures(s, TestKey::IDP, TestKey::ATTACKER)
     }),
     bad("both_signed_assertion_by_attacker", |s| {
