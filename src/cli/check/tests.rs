@@ -17,6 +17,14 @@ async fn server(
     date: &'static str,
     pages: impl FnOnce(&str) -> Vec<(&'static str, Value)>,
 ) -> String {
+    let text = |(path, page): (&'static str, Value)| (path, page.to_string());
+    text_server(date, |origin| pages(origin).into_iter().map(text).collect()).await
+}
+
+async fn text_server(
+    date: &'static str,
+    pages: impl FnOnce(&str) -> Vec<(&'static str, String)>,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let pages: HashMap<_, _> = pages(&origin).into_iter().collect();
@@ -33,7 +41,7 @@ async fn server(
             let head = String::from_utf8(head).unwrap();
             let path = head.split(' ').nth(1).unwrap().to_owned();
             let (status, body) = match pages.get(path.as_str()) {
-                Some(page) => ("200 OK", page.to_string()),
+                Some(page) => ("200 OK", page.clone()),
                 None => ("404 Not Found", String::new()),
             };
             let answer = format!(
@@ -274,3 +282,5 @@ fn a_store_needs_its_folder() {
     local::store(&config, &mut lines);
     assert!(says(&lines, State::Failed, "is not there"), "{lines:#?}");
 }
+
+mod saml;

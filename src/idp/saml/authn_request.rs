@@ -39,7 +39,7 @@ impl AuthnRequest<'_> {
     ///
     /// # Errors
     /// [`KeyError`] if the key cannot sign.
-    pub fn to_xml(&self, key: Option<&SpKey>) -> Result<String, KeyError> {
+    pub fn to_xml(self, key: Option<&SpKey>) -> Result<String, KeyError> {
         let unsigned = self.element(None).finish();
         let Some(key) = key else {
             return Ok(unsigned);

@@ -266,7 +266,7 @@ impl Run<'_> {
         };
         let status = self.last.as_ref().map_or(0, |answer| answer.status);
         // A form that is larger than any is refused before that.
-        if status == 413 || status == 400 {
+        if status == 413 {
             return;
         }
         for _ in 0..200 {

@@ -1,6 +1,7 @@
 //! SAML from the outside: a browser, an IdP's messages, and usher between them and the app.
 
 pub(crate) mod corpus;
+mod logout;
 pub(crate) mod logout_corpus;
 mod refusals;
 mod sign_in;

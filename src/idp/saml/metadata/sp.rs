@@ -41,7 +41,7 @@ impl SpMetadata<'_> {
     ///
     /// # Errors
     /// [`KeyError`] if the key cannot sign.
-    pub fn to_xml(&self) -> Result<String, KeyError> {
+    pub fn to_xml(self) -> Result<String, KeyError> {
         let signer = self.keys.signer();
         let signature = sign_enveloped(&self.element(None).finish(), ID, signer)?;
         Ok(self.element(Some(&signature)).finish())
