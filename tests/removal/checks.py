@@ -97,7 +97,8 @@ CHECKS = [
     ("response: destination missing", ENVELOPE, "(None, Above::Signed) => Err(Refused::at(", "(None, Above::Signed) if true => Ok(()),\n        (None, Above::Signed) => Err(Refused::at("),
     ("response: InResponseTo", ENVELOPE, "    in_response_to(root, expected)?;\n", ""),
     ("response: IssueInstant", ENVELOPE, 'Clock(expected.now).is_recent("IssueInstant of the response", issued, FRESH)?;', "let _ = (issued, FRESH, Clock(expected.now));"),
-    ("response: ID", ENVELOPE, "    shape::id(root)?;\n", ""),
+    ("response: ID", SHAPE, "    id(root)?;\n", ""),
+    ("assertion: ID", SHAPE, "    id(node)?;\n", ""),
     # The assertion.
     ("assertion: version", STATEMENTS, "    envelope::version(assertion)?;\n", ""),
     ("assertion: issuer", STATEMENTS, '    envelope::issuer(part("Issuer", Check::Issuer)?, "assertion", expected.idp)?;\n', ""),
@@ -146,6 +147,7 @@ CHECKS = [
     ("redirect: raw bytes", REDIRECT, "bytes: assemble(message, value, raw.relay_state, algorithm).into_bytes(),", "bytes: percent_decode_str(&assemble(message, value, raw.relay_state, algorithm)).collect(),"),
     ("redirect: RelayState is signed", REDIRECT, "bytes: assemble(message, value, raw.relay_state, algorithm)", "bytes: assemble(message, value, None, algorithm)"),
     ("redirect: inflated bytes", REDIRECT, "if xml.len() > INFLATED {", "if false {"),
+    ("redirect: bytes after the stream", REDIRECT, "if stream.total_in() != deflated.len() as u64 {", "if false {"),
     ("redirect: encoding", REDIRECT, '&& decoded("SAMLEncoding", encoding)? != DEFLATE', '&& decoded("SAMLEncoding", encoding)?.is_empty()'),
     ("redirect: length of RelayState", REDIRECT, "&& state.len() > RELAY_STATE", "&& state.len() > usize::MAX - 1"),
 ]

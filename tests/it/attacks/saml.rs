@@ -208,7 +208,7 @@ impl Run<'_> {
             self.response(case, relay_state.as_deref()).await?;
             // The same words where the IdP may begin by itself.
             return match relay_state {
-                Some(relay_state) => self.from_portal(&relay_state).await,
+                Some(relay_state) => self.through_portal(&relay_state).await,
                 None => Ok(()),
             };
         }
@@ -305,7 +305,7 @@ impl Run<'_> {
     }
 
     /// An answer that nobody asked for, where that is allowed.
-    async fn from_portal(&mut self, relay_state: &str) -> Done {
+    async fn through_portal(&mut self, relay_state: &str) -> Done {
         let browser = self.world.browser().await?;
         let mut setting = self.saml_setting("", "http://127.0.0.1:9");
         setting.sp = format!("{ORIGIN}/_usher/saml/portal/metadata");

@@ -220,11 +220,9 @@ impl World {
              return_to_origins: [\"https://*.apps.test\", \"https://port.test:8080\"]\n{}",
             self.settings.sessions, self.settings.top,
         );
-        if self.settings.saml.is_some() {
-            if !text.contains("\nkeys:") {
-                text.push_str("keys:\n");
-                text.push_str(&saml::keys());
-            }
+        if self.settings.saml.is_some() && !text.contains("\nkeys:") {
+            text.push_str("keys:\n");
+            text.push_str(&saml::keys());
         }
         text.push_str("identity_providers:\n");
         self.add_idp(&mut text, "op1", &self.op1, &self.settings.oidc);

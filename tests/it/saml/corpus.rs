@@ -6,6 +6,7 @@ mod good;
 mod profile;
 mod run;
 mod signatures;
+mod stories;
 mod surgery;
 mod wrapping;
 
