@@ -152,6 +152,8 @@ impl Usher {
             sign_in.keep_metadata_of(former);
         }
         sign_in.tend(now);
+        let is_there = |id: &str| config.idp(id).is_some();
+        parts.metrics.saml_certificates.keep_only(is_there);
         Ok(Self {
             generation,
             sessions: parts.sessions,

@@ -7,6 +7,7 @@ mod healthcheck;
 mod logs;
 mod reload;
 mod run;
+mod saml;
 mod schema;
 
 use std::io::Write;
@@ -33,6 +34,8 @@ enum Command {
     Schema(schema::Options),
     /// Ask a running usher whether it is ready; exit 0 or 1.
     Healthcheck(healthcheck::Options),
+    /// SAML: the service provider's keys.
+    Saml(saml::Options),
     /// Start a demo identity provider, a demo app and usher between them.
     #[cfg(feature = "demo")]
     Demo(demo::Options),
@@ -45,6 +48,7 @@ struct ConfigFile {
     #[arg(
         long,
         short,
+        global = true,
         env = "USHER_CONFIG",
         value_name = "FILE",
         default_value = "usher.yaml"
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
             Command::Check(options) => check::check(&options).await,
             Command::Schema(options) => schema::schema(&options),
             Command::Healthcheck(options) => healthcheck::healthcheck(&options).await,
+            Command::Saml(options) => saml::saml(&options).await,
             #[cfg(feature = "demo")]
             Command::Demo(options) => demo::demo(&options).await,
         }

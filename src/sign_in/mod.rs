@@ -23,6 +23,7 @@ pub use single_logout::{LoggedOut, LogoutMessage};
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use url::Url;
@@ -217,7 +218,10 @@ fn saml_refusal(error: &SamlError) -> Refusal {
             });
         }
         SamlError::Malformed(_) => Reason::BadRequest,
-        SamlError::Busy => Reason::TooManyRequests,
+        SamlError::Busy => {
+            let refusal = Refusal::new(Reason::TooManyRequests, error.to_string());
+            return refusal.with_retry_after(Duration::from_secs(1));
+        }
         SamlError::Internal(_) => Reason::Internal,
     };
     Refusal::new(reason, error.to_string())

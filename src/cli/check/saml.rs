@@ -241,9 +241,9 @@ fn valid_until(check: &str, metadata: &IdpMetadata, now: Timestamp, lines: &mut 
 
 fn requests(check: &str, saml: &SamlConfig, metadata: &IdpMetadata, lines: &mut Lines) {
     match (metadata.wants_signed_requests, saml.sign_requests) {
-        (true, false) => lines.fail(
+        (true, false) => lines.warn(
             check,
-            "it wants signed requests (WantAuthnRequestsSigned), and `sign_requests` is false",
+            "it wants signed requests (WantAuthnRequestsSigned): they are signed, although `sign_requests` is false",
         ),
         (true | false, true) => lines.fine(check, "requests are signed"),
         (false, false) => lines.note(check, "requests are not signed"),

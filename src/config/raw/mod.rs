@@ -138,7 +138,7 @@ record! {
 record! {
     /// One key pair of the SAML service provider.
     RawSamlKey {
-        /// Its certificate, self-signed as a rule (`usher saml keys` makes one).
+        /// Its certificate, self-signed as a rule.
         required certificate: CertificateSource,
         /// Its private key in PEM (PKCS#8, RSA of at least 2048 bits).
         required key: SecretSource,

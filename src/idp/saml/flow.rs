@@ -147,10 +147,12 @@ impl SamlIdp {
             Some(newer) => self.verify(&work, newer).await,
             None => first,
         };
-        if failed_at(&verified, Check::Status) {
-            return verified.map_err(|error| SamlError::Denied(error.to_string()));
+        match verified {
+            Err(SamlError::Invalid(refused)) if refused.check == Check::Status => {
+                Err(SamlError::Denied(refused.detail))
+            }
+            verified => verified,
         }
-        verified
     }
 
     async fn verify(
@@ -265,6 +267,12 @@ impl Work {
                 None => Origin::Unsolicited,
             },
             keys: &self.sp.keys,
+            authenticated_within: if self.saml.force_authn {
+                response::AUTHENTICATED_ANEW
+            } else {
+                response::AUTHENTICATED
+            },
+            authn_context: &self.saml.authn_context,
             now: self.now,
         };
         let assertion = response::verify(&self.xml, &expected, &mut Steps::default())?;

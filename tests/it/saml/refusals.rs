@@ -21,7 +21,7 @@ async fn the_page_names_the_check_in_plain_words_and_the_log_both_sides() {
         }
     };
     let changes: [(&str, &str, &dyn Fn(&mut Response)); 3] = [
-        ("signature", "signature", &unsigned),
+        ("signature", "did not sign its answer", &unsigned),
         ("audience", "Entity ID", &audience),
         ("recipient", "ACS URL", &recipient),
     ];

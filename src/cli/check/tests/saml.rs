@@ -110,11 +110,6 @@ async fn an_idp_that_is_wrong_fails_with_the_reason() {
             "is valid from 2045",
         ),
         (
-            metadata("WantAuthnRequestsSigned=\"true\"", &good()),
-            ", sign_requests: false",
-            "wants signed requests",
-        ),
-        (
             metadata("validUntil=\"2026-11-22T07:59:59Z\"", &good()),
             "",
             "was valid until",
@@ -153,6 +148,11 @@ async fn what_somebody_should_look_at_is_a_warning() {
             metadata("", &email),
             ", name_id_format: persistent",
             "does not list the NameID format",
+        ),
+        (
+            metadata("WantAuthnRequestsSigned=\"true\"", &good()),
+            ", sign_requests: false",
+            "wants signed requests",
         ),
         (
             metadata("validUntil=\"2026-11-22T12:00:00Z\"", &good()),

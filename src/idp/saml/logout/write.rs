@@ -37,7 +37,7 @@ impl LogoutRequest<'_> {
     ///
     /// # Errors
     /// [`KeyError`] if the key cannot sign.
-    pub fn to_xml(&self, key: Option<&SpKey>) -> Result<String, KeyError> {
+    pub fn to_xml(self, key: Option<&SpKey>) -> Result<String, KeyError> {
         signed(key, self.id, |signature| self.element(signature))
     }
 
@@ -81,7 +81,7 @@ impl LogoutResponse<'_> {
     ///
     /// # Errors
     /// [`KeyError`] if the key cannot sign.
-    pub fn to_xml(&self, key: Option<&SpKey>) -> Result<String, KeyError> {
+    pub fn to_xml(self, key: Option<&SpKey>) -> Result<String, KeyError> {
         signed(key, self.id, |signature| self.element(signature))
     }
 

@@ -36,6 +36,10 @@ pub const FRESH: SignedDuration = SignedDuration::from_mins(5);
 /// long as a session of usher lasts by default. Where an IdP keeps people signed in for longer, `force_authn` makes it ask again.
 pub const AUTHENTICATED: SignedDuration = SignedDuration::from_hours(24);
 
+/// The same where `force_authn` is set, which whoever carries the request could take out of it: as long as somebody may need to sign
+/// in at the IdP, further factors included.
+pub const AUTHENTICATED_ANEW: SignedDuration = SignedDuration::from_mins(15);
+
 /// What a response must be an answer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin<'a> {
@@ -69,6 +73,10 @@ pub struct Expected<'a> {
     pub origin: Origin<'a>,
     /// Our keys, for what is encrypted.
     pub keys: &'a SpKeys,
+    /// How long ago the person may have signed in at the IdP: [`AUTHENTICATED`] or [`AUTHENTICATED_ANEW`].
+    pub authenticated_within: SignedDuration,
+    /// The authentication contexts that were asked for, of which the answer must have one; empty: any will do.
+    pub authn_context: &'a [String],
     /// Now.
     pub now: Timestamp,
 }

@@ -140,9 +140,7 @@ pub(super) fn response<'a, 'i>(document: &'a Document<'i>) -> Result<Envelope<'a
     let encrypted = parts
         .find(ASSERTION, "EncryptedAssertion")
         .map(Carried::Encrypted);
-    if plain.is_some() && encrypted.is_some() {
-        return Err(refused("the response holds two assertions"));
-    }
+    // Of two, the second has no place and is refused below.
     let carried = plain.or(encrypted);
     let assertion = carried.map(|(Carried::Plain(node) | Carried::Encrypted(node))| node);
     placed(root, Some(root), assertion)?;

@@ -8,7 +8,7 @@ use super::super::encryption::{self, Integrity, UNIFORM};
 use super::super::xml::{ASSERTION, DSIG, Node, is, optional_attribute, text};
 use super::clock::{Clock, instant, later, required, with_skew};
 use super::shape::{MANY, Parts, at, closed};
-use super::{AUTHENTICATED, Expected, FRESH, attributes, cannot_decrypt, envelope, shape};
+use super::{Expected, FRESH, attributes, cannot_decrypt, envelope, shape};
 
 const BEARER: &str = "urn:oasis:names:tc:SAML:2.0:cm:bearer";
 const UNSPECIFIED: &str = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified";
@@ -47,7 +47,7 @@ pub(super) fn read(
     steps.passed(Check::Time, format!("assertion issued at {issued}"));
     let subject = subject(part("Subject", Check::NameId)?, expected, steps)?;
     let conditions = conditions(part("Conditions", Check::Conditions)?, expected, steps)?;
-    let authn = authn(part("AuthnStatement", Check::Authn)?, clock, steps)?;
+    let authn = authn(part("AuthnStatement", Check::Authn)?, expected, steps)?;
     let statements: Vec<_> = parts.all(ASSERTION, "AttributeStatement").collect();
     let attributes = attributes::read(&statements)?;
     let names = format!("{} attributes", attributes.len());
@@ -303,7 +303,8 @@ struct Authn {
 }
 
 /// `AuthnStatement` (SAML Core 2.7.2).
-fn authn(node: Node<'_, '_>, clock: Clock, steps: &mut Steps) -> Result<Authn, Refused> {
+fn authn(node: Node<'_, '_>, expected: &Expected<'_>, steps: &mut Steps) -> Result<Authn, Refused> {
+    let clock = Clock(expected.now);
     let parts = closed(
         node,
         &[
@@ -314,7 +315,7 @@ fn authn(node: Node<'_, '_>, clock: Clock, steps: &mut Steps) -> Result<Authn, R
     )?;
     let at = required(node, "AuthnInstant")?;
     clock
-        .is_recent("AuthnInstant", at, AUTHENTICATED)
+        .is_recent("AuthnInstant", at, expected.authenticated_within)
         .map_err(|refused| refused.advising(
             "You signed in at your identity provider too long ago. Sign out there and start again; the administrator of this site can set `force_authn: true` for that identity provider, so that it always asks again.",
         ))?;
@@ -331,6 +332,7 @@ fn authn(node: Node<'_, '_>, clock: Clock, steps: &mut Steps) -> Result<Authn, R
         .find(ASSERTION, "AuthnContext")
         .ok_or_else(|| Refused::at(Check::Authn, "AuthnStatement has no AuthnContext"))?;
     let context = context_class(context)?;
+    asked_for(context.as_deref(), expected)?;
     let seen = context.as_deref().map_or("no class".to_owned(), shown);
     steps.passed(Check::Authn, seen);
     Ok(Authn {
@@ -339,6 +341,25 @@ fn authn(node: Node<'_, '_>, clock: Clock, steps: &mut Steps) -> Result<Authn, R
         session_index,
         session_ends_at,
     })
+}
+
+/// Whoever carries the request could take `RequestedAuthnContext` out of it: the answer must have what was asked for.
+fn asked_for(context: Option<&str>, expected: &Expected<'_>) -> Result<(), Refused> {
+    let asked = expected.authn_context;
+    if asked.is_empty() || context.is_some_and(|context| asked.iter().any(|one| one == context)) {
+        return Ok(());
+    }
+    Err(Refused::at(
+        Check::Authn,
+        format!(
+            "the person signed in by {}, and {} was asked for",
+            shown(context.unwrap_or("nothing that is named")),
+            asked.join(" or ")
+        ),
+    )
+    .advising(
+        "You did not sign in at your identity provider in the way that this site asks for, such as with a second factor. Sign out there and start again; if it happens again, the administrator of this site must compare `authn_context` with what the identity provider sends.",
+    ))
 }
 
 /// `AuthnContextClassRef`; declarations and the authorities behind the IdP are nothing to us.

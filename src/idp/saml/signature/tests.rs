@@ -542,3 +542,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_the_canonical_form_says_must_be_what_the_tree_said() {
+    let xml = signed_by(&options());
+    let document = xml::parse(xml.as_bytes(), &Limits::MESSAGE).unwrap();
+    let root = document.root_element();
+    let read = shape::read(root, of(root).unwrap().unwrap()).unwrap();
+    let canonical = canonical::exclusive(read.signed_info, None, &[]);
+    assert!(read_again(&canonical, &read.says).is_ok());
+    let text = String::from_utf8(canonical).unwrap();
+    let digest = options().reference_element("_1", "other");
+    let other = text.replace(&options().reference_element("_1", PLAIN), &digest);
+    for wrong in [
+        other,
+        text.replace("#_1", "#_2"),
+        text.replace("rsa-sha256", "rsa-sha512"),
+        text.replace("SignedInfo", "Other"),
+        String::new(),
+    ] {
+        assert_ne!(wrong, text);
+        assert!(read_again(wrong.as_bytes(), &read.says).is_err(), "{wrong}");
+    }
+}

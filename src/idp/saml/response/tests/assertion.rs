@@ -290,6 +290,44 @@ fn the_person_signed_in_within_the_last_day() {
 }
 
 #[test]
+fn the_person_signed_in_just_now_where_that_was_asked_for() {
+    let check = |seconds| {
+        let mut response = good();
+        authn(&mut response).instant = at(seconds);
+        let certificates = [certificate(TestKey::IDP)];
+        let expected = Expected {
+            authenticated_within: AUTHENTICATED_ANEW,
+            ..expected(Origin::Requested(REQUEST), &certificates)
+        };
+        let xml = response.to_xml().unwrap();
+        verify(xml.as_bytes(), &expected, &mut Steps::default()).map_err(|refused| refused.check)
+    };
+    check(-959).unwrap();
+    assert_eq!(check(-960).unwrap_err(), Check::Time);
+}
+
+#[test]
+fn the_person_signed_in_in_a_way_that_was_asked_for() {
+    let asked = ["urn:x:mfa".to_owned(), "urn:x:smartcard".to_owned()];
+    let check = |context: Option<&str>| {
+        let mut response = good();
+        authn(&mut response).context = context.map(str::to_owned);
+        let certificates = [certificate(TestKey::IDP)];
+        let expected = Expected {
+            authn_context: &asked,
+            ..expected(Origin::Requested(REQUEST), &certificates)
+        };
+        let xml = response.to_xml().unwrap();
+        verify(xml.as_bytes(), &expected, &mut Steps::default()).map_err(|refused| refused.check)
+    };
+    check(Some("urn:x:mfa")).unwrap();
+    check(Some("urn:x:smartcard")).unwrap();
+    for other in [None, Some(saml::PASSWORD), Some("urn:x:mfa2")] {
+        assert_eq!(check(other).unwrap_err(), Check::Authn);
+    }
+}
+
+#[test]
 fn refuses_a_session_that_is_over() {
     for seconds in [-59, 0, 30] {
         takes(|response| authn(response).session_ends_at = at(seconds));
@@ -337,6 +375,7 @@ fn refuses_attributes_without_a_name_or_encrypted_alone() {
         "<saml:Attribute Name=\"\"></saml:Attribute>",
         "<saml:Attribute xmlns:x=\"urn:x\" x:Name=\"mail\"></saml:Attribute>",
         "<saml:EncryptedAttribute></saml:EncryptedAttribute>",
+        "<saml:EncryptedAttribute Name=\"mail\"></saml:EncryptedAttribute>",
     ] {
         assert_eq!(attributes_of(raw).unwrap_err().check, Check::Attributes);
     }

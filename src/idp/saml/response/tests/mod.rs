@@ -64,16 +64,26 @@ pub(super) fn arrive_as(
     trusted: &[TestKey],
 ) -> Result<VerifiedAssertion, Refused> {
     let certificates: Vec<_> = trusted.iter().copied().map(certificate).collect();
-    let expected = Expected {
+    verify(
+        xml.as_bytes(),
+        &expected(origin, &certificates),
+        &mut Steps::default(),
+    )
+}
+
+/// The ordinary.
+pub(super) fn expected<'a>(origin: Origin<'a>, certificates: &'a [Certificate]) -> Expected<'a> {
+    Expected {
         idp: IDP,
-        certificates: &certificates,
+        certificates,
         sp: SP,
         acs: ACS,
         origin,
         keys: &SP_KEYS,
+        authenticated_within: AUTHENTICATED,
+        authn_context: &[],
         now: now(),
-    };
-    verify(xml.as_bytes(), &expected, &mut Steps::default())
+    }
 }
 
 pub(super) fn arrive(xml: &str) -> Result<VerifiedAssertion, Refused> {
@@ -141,15 +151,7 @@ fn notes_every_step_that_passed_and_none_that_failed() {
     let steps_of = |response: &Response| {
         let mut steps = Steps::default();
         let certificates = [certificate(TestKey::IDP)];
-        let expected = Expected {
-            idp: IDP,
-            certificates: &certificates,
-            sp: SP,
-            acs: ACS,
-            origin: Origin::Requested(REQUEST),
-            keys: &SP_KEYS,
-            now: now(),
-        };
+        let expected = expected(Origin::Requested(REQUEST), &certificates);
         let outcome = verify(response.to_xml().unwrap().as_bytes(), &expected, &mut steps);
         (outcome, steps)
     };
