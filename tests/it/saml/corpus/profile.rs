@@ -72,6 +72,15 @@ fn unasked(s: &Setting, change: impl FnOnce(&mut Response)) -> Vec<u8> {
     response.to_xml().unwrap().into_bytes()
 }
 
+/// The value of an attribute is an element, which the IdP signed.
+fn in_value(s: &Setting, element: &str) -> Vec<u8> {
+    but(s, |r| {
+        r.assertion.raw.in_attributes = format!(
+            "<saml:Attribute Name=\"any\"><saml:AttributeValue>{element}</saml:AttributeValue></saml:Attribute>"
+        );
+    })
+}
+
 const HOLDER_OF_KEY: &str = "urn:oasis:names:tc:SAML:2.0:cm:holder-of-key";
 const SENDER_VOUCHES: &str = "urn:oasis:names:tc:SAML:2.0:cm:sender-vouches";
 
@@ -607,6 +616,24 @@ const STATEMENTS: &[Case] = &[
         but(s, |r| {
             (0..2_500).for_each(|n| r.assertion.attribute(&format!("a{n}"), &["v"]))
         })
+    }),
+    case("response_in_attribute_value", Check::Shape, |s| {
+        in_value(s, "<x:Response xmlns:x=\"urn:x\"></x:Response>")
+    }),
+    case("assertion_in_attribute_value", Check::Shape, |s| {
+        in_value(s, "<x:Assertion xmlns:x=\"urn:x\"></x:Assertion>")
+    }),
+    case("signature_in_attribute_value_signed", Check::Shape, |s| {
+        in_value(s, "<x:Signature xmlns:x=\"urn:x\"></x:Signature>")
+    }),
+    case("id_twice_in_attribute_value", Check::Shape, |s| {
+        in_value(
+            s,
+            "<x:a xmlns:x=\"urn:x\" ID=\"_twice\"><x:b Id=\"_twice\"></x:b></x:a>",
+        )
+    }),
+    case("id_of_a_namespace_in_attribute_value", Check::Shape, |s| {
+        in_value(s, "<x:a xmlns:x=\"urn:x\" x:ID=\"_other\"></x:a>")
     }),
     case("unknown_in_attribute_statement", Check::Shape, |s| {
         but(s, |r| {

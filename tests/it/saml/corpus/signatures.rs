@@ -583,6 +583,33 @@ pub(super) const CASES: &[Case] = &[
     bad("transforms_exclusive_alone", |s| {
         with_transforms(s, vec![exclusive()])
     }),
+    bad("transforms_exclusive_twice", |s| {
+        with_transforms(s, vec![exclusive(), exclusive()])
+    }),
+    bad("transforms_xpath_for_enveloped", |s| {
+        let xpath = transform(XPATH, "<ds:XPath>1</ds:XPath>");
+        with_transforms(s, vec![xpath, exclusive()])
+    }),
+    bad("algorithm_unknown_signed", |s| {
+        signing(s, &idp(), |info| {
+            swap(&info, By::RsaSha256.uri(), "urn:none")
+        })
+    }),
+    bad("digest_unknown_signed", |s| {
+        signing(s, &idp(), |info| {
+            swap(&info, Digest::Sha256.uri(), "urn:none")
+        })
+    }),
+    bad("id_in_two_spellings", |s| {
+        let response = s.answer();
+        let id = response.assertion.id.clone().unwrap();
+        let canonical = response.assertion.to_xml().unwrap();
+        let both = format!(" ID=\"{id}\" Id=\"_other\"");
+        let canonical = swap(&canonical, &format!(" ID=\"{id}\""), &both);
+        let signature = idp().sign(&id, &canonical).unwrap();
+        let assertion = insert_after_issuer(&canonical, &signature);
+        response.around(&assertion).unwrap().into_bytes()
+    }),
     bad("transforms_none", |s| with_transforms(s, Vec::new())),
     bad("transforms_a_thousand", |s| {
         with_transforms(s, vec![exclusive(); 1000])

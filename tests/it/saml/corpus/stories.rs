@@ -1,6 +1,6 @@
 //! Good responses that come where, or when, they must not count: each to a running usher, none makes a session.
 
-use usher::demo::saml::{Response, SentRequest, encode_base64, form, percent_encode};
+use usher::demo::saml::{Response, SentRequest, TestSamlIdp, encode_base64, form, percent_encode};
 
 use super::super::{Globex, Settings, acs, entry, makes_session, post, post_form, start};
 use crate::support::browser::Browser;
@@ -60,7 +60,7 @@ impl Told {
     }
 }
 
-async fn open() -> Globex {
+async fn open() -> (Globex, TestSamlIdp) {
     let other = super::super::idp().await;
     let settings = Settings::default();
     let mut more_idps = entry("initech", "Initech", &other, &settings);
@@ -74,10 +74,7 @@ async fn open() -> Globex {
         more_idps,
         ..Settings::default()
     };
-    // The server of the other one may end: its metadata is fetched at the start.
-    let opened = Globex::open_at(globex, settings).await;
-    drop(other);
-    opened
+    (Globex::open_at(globex, settings).await, other)
 }
 
 async fn used_twice(globex: &Globex, told: &mut Told) {
@@ -291,7 +288,7 @@ async fn forms(globex: &Globex, told: &mut Told) {
 
 #[tokio::test]
 async fn a_good_response_counts_once_and_only_where_it_was_asked_for() {
-    let globex = open().await;
+    let (globex, _other) = open().await;
     let mut told = Told(Vec::new());
     used_twice(&globex, &mut told).await;
     of_others(&globex, &mut told).await;
