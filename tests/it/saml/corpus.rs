@@ -3,6 +3,7 @@
 mod documents;
 mod encrypted;
 mod good;
+mod limits;
 mod profile;
 mod run;
 mod signatures;

@@ -80,7 +80,7 @@ async fn open() -> (Globex, TestSamlIdp) {
 async fn used_twice(globex: &Globex, told: &mut Told) {
     let mut first = begin(globex).await;
     let stolen = first.browser.clone();
-    let form = first.form();
+    let (form, used) = (first.form(), first.response.assertion.id.clone());
     assert!(makes_session(&first.arrive().await), "a good answer counts");
     let again = first.arrive().await;
     told.refused("replay_in_the_same_browser", &again);
@@ -99,8 +99,7 @@ async fn used_twice(globex: &Globex, told: &mut Told) {
     told.refused("replay_in_another_browser", &again);
 
     let mut other = begin(globex).await;
-    let old = first.response.assertion.id.clone();
-    other.response.assertion.id = old;
+    other.response.assertion.id = used;
     let again = other.arrive().await;
     told.refused("assertion_id_used_before", &again);
 }
@@ -204,6 +203,11 @@ async fn unasked(globex: &Globex, told: &mut Told) {
     let mut begun = begin(globex).await;
     begun.browser.cookies.clear();
     let mut response = globex.unsolicited();
+    // Another person than who signed in before: an address belongs to one.
+    response.assertion.attributes.clear();
+    response
+        .assertion
+        .attribute("mail", &["pia@globex.example"]);
     let portal = acs("portal").to_string();
     response.destination = Some(portal.clone());
     for confirmation in &mut response.assertion.confirmations {
