@@ -94,7 +94,6 @@ CHECKS = [
     ("response: InResponseTo", ENVELOPE, "    in_response_to(root, expected)?;\n", ""),
     ("response: IssueInstant", ENVELOPE, 'Clock(expected.now).is_recent("IssueInstant of the response", issued, FRESH)?;', "let _ = (issued, FRESH, Clock(expected.now));"),
     ("response: ID", SHAPE, "    id(root)?;\n", ""),
-    ("assertion: ID", SHAPE, "    id(node)?;\n", ""),
     # The assertion.
     ("assertion: version", STATEMENTS, "    envelope::version(assertion)?;\n", ""),
     ("assertion: issuer", STATEMENTS, '    envelope::issuer(part("Issuer", Check::Issuer)?, "assertion", expected.idp)?;\n', ""),

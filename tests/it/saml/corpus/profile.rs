@@ -501,6 +501,13 @@ const RESTRICTIONS: &[Case] = &[
     case("no_confirmation_data", Check::Recipient, |s| {
         confirmation(s, |c| c.has_data = false)
     }),
+    case("two_bearers_the_first_is_good", Check::Recipient, |s| {
+        but(s, |r| {
+            let mut other = r.assertion.confirmations[0].clone();
+            other.recipient = own("https://other.test/acs");
+            r.assertion.confirmations.push(other);
+        })
+    }),
     case("two_bearers_one_good", Check::Recipient, |s| {
         but(s, |r| {
             let mut other = r.assertion.confirmations[0].clone();
