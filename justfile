@@ -18,6 +18,14 @@ demo *ARGS:
 attacks FILE="":
     {{ if FILE == "" { "" } else { "USHER_ATTACKS=" + FILE } }} cargo test --locked attacks -- --nocapture
 
+# Takes each check of SAML messages out, one after the other, in a copy of the sources; a test must fail. It takes an hour or so.
+saml-removal *WORDS:
+    tests/removal/run {{WORDS}}
+
+# The time and memory that each message of the SAML corpus takes, in a release build.
+saml-limits:
+    cargo test --release --locked --test it saml::corpus::limits::no_message -- --ignored --nocapture
+
 # Keycloak, oidc-provider, h2spec and Chromium: all, or those named (keycloak oidc-provider h2spec demo pages).
 interop *SUITES:
     tests/interop/run {{SUITES}}
@@ -29,6 +37,10 @@ screenshots:
 # Side by side with nginx and pingora-proxy on one core; then 100,000 sessions.
 bench *ARGS:
     bench/run {{ARGS}}
+
+# The fuzz targets, SECONDS each: all, or those named (scan c14n signature response redirect).
+fuzz SECONDS="600" *TARGETS:
+    fuzz/run {{SECONDS}} {{TARGETS}}
 
 # Licences, sources and banned crates (cargo install --locked cargo-deny).
 deny:

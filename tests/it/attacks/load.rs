@@ -214,9 +214,7 @@ impl Run<'_> {
                 .op1
                 .always(Fault::Endpoint(Endpoint::Userinfo, huge)),
             "jit gzip" => self.world.callback.behave(Some(faults::callback(words)?)),
-            _ if words.starts_with("SAML") => {
-                return Err(Stop::NotApplicable(format!("{words}: SAML comes later")));
-            }
+            _ if words.starts_with("SAML") => return self.saml_bomb().await,
             _ if words.starts_with("scim") => {
                 return Err(Stop::NotApplicable(format!("{words}: SCIM comes later")));
             }

@@ -34,6 +34,7 @@ mod readings;
 mod request;
 mod run;
 mod runner;
+mod saml;
 mod sessions;
 mod sign_ins;
 mod steps;

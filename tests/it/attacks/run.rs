@@ -35,6 +35,12 @@ impl From<String> for Stop {
     }
 }
 
+impl From<&str> for Stop {
+    fn from(why: &str) -> Self {
+        Stop::Fail(why.to_owned())
+    }
+}
+
 /// What a step answers.
 pub(super) type Done = Result<(), Stop>;
 

@@ -9,6 +9,7 @@ use super::{
     case::Row,
     judge::Verdict,
     run::{Run, Stop},
+    saml::SamlSettings,
     sessions::{IDLE, LIFETIME, REFRESH, SEAL_KEY},
     steps::missing,
     template::{Scope, expand_json},
@@ -16,7 +17,7 @@ use super::{
 };
 
 /// The classes that usher is ready for.
-const CLASSES: [&str; 12] = [
+const CLASSES: [&str; 13] = [
     "identity-header-spoofing",
     "skip-auth-route-bypass",
     "open-redirect",
@@ -28,11 +29,12 @@ const CLASSES: [&str; 12] = [
     "resource-exhaustion",
     "cache-poisoning",
     "jit-callback-faults",
+    "saml-faults",
     "control",
 ];
 
 /// Verbs after which the same usher serves the next variant of a row.
-const CLEAN: [&str; 20] = [
+const CLEAN: [&str; 21] = [
     "request",
     "login",
     "follow_until",
@@ -53,6 +55,7 @@ const CLEAN: [&str; 20] = [
     "jit.inspect",
     "h2_attack",
     "suite",
+    "saml_case",
 ];
 
 /// How often a row is measured again, alone, where only a time was missed.
@@ -171,7 +174,6 @@ fn say(id: &str, outcome: &Outcome) {
 fn not_applicable(row: &Row) -> Option<String> {
     if !CLASSES.contains(&row.class.as_str()) {
         let why = match row.class.as_str() {
-            "saml-faults" => "SAML comes later",
             "scim" => "SCIM comes later",
             "admin-api" => "the admin API comes later",
             "break-glass" => "local sign-in comes later",
@@ -332,6 +334,8 @@ fn settings_for(row: &Row) -> Settings {
     if has_far_clock(row) {
         settings.top = format!("keys: {{ seal: [\"{SEAL_KEY}\"] }}\n");
     }
+    let saml = words.to_lowercase().contains("saml") || words.contains("{{acs}}");
+    settings.saml = saml.then(SamlSettings::default);
     settings.tls = words.contains("\"tls_stall\"") || words.contains("\"tls_request\"");
     settings
 }

@@ -7,6 +7,9 @@ use url::Url;
 use usher::demo::idp::{
     CLIENT_ID, CLIENT_SECRET, Client, ClientAuth, RedirectUris, TestIdp, TestUser,
 };
+use usher::demo::saml::TestSamlIdp;
+
+use super::saml::{self, SamlSettings};
 
 use crate::support::{
     browser::Browser,
@@ -32,6 +35,8 @@ pub(super) struct Settings {
     pub(super) sessions: String,
     /// Instead of the callback double's own URL.
     pub(super) callback_url: Option<String>,
+    /// The SAML IdP `idp1`, where a row speaks of SAML.
+    pub(super) saml: Option<SamlSettings>,
     /// More top-level lines.
     pub(super) top: String,
     /// Serve TLS with the files `tls.crt` and `tls.key` of usher's directory.
@@ -48,6 +53,7 @@ impl Default for Settings {
             oidc: BTreeMap::new(),
             sessions: "{ idle_for: 8h, lifetime: 24h }".to_owned(),
             callback_url: None,
+            saml: None,
             top: String::new(),
             tls: false,
             response_iss: true,
@@ -70,6 +76,8 @@ pub(super) struct World {
     pub(super) settings: Settings,
     pub(super) op1: TestIdp,
     pub(super) op2: TestIdp,
+    /// The IdP `idp1`.
+    pub(super) saml: TestSamlIdp,
     pub(super) app: Recorder,
     pub(super) callback: Callback,
     directory: Arc<tempfile::TempDir>,
@@ -87,6 +95,7 @@ impl World {
             settings,
             op1: idp().await,
             op2: idp().await,
+            saml: saml::idp().await,
             app: Recorder::start().await,
             callback: Callback::start().await,
             directory: Arc::new(tempfile::tempdir().unwrap()),
@@ -188,6 +197,7 @@ impl World {
             idp.end_sessions();
             PEOPLE.iter().for_each(|name| idp.put_user(person(name)));
         }
+        saml::restore(&self.saml);
         self.app.answer_with(None);
         self.app.forget();
         self.callback.behave(None);
@@ -210,10 +220,17 @@ impl World {
              return_to_origins: [\"https://*.apps.test\", \"https://port.test:8080\"]\n{}",
             self.settings.sessions, self.settings.top,
         );
+        if self.settings.saml.is_some() && !text.contains("\nkeys:") {
+            text.push_str("keys:\n");
+            text.push_str(&saml::keys());
+        }
         text.push_str("identity_providers:\n");
         self.add_idp(&mut text, "op1", &self.op1, &self.settings.oidc);
         if self.settings.op2 {
             self.add_idp(&mut text, "op2", &self.op2, &BTreeMap::new());
+        }
+        if let Some(settings) = &self.settings.saml {
+            text.push_str(&saml::entries(&self.saml, settings));
         }
         self.add_apps(&mut text);
         text

@@ -3,15 +3,19 @@
 mod documents;
 mod encrypted;
 mod good;
+mod limits;
 mod profile;
 mod run;
 mod signatures;
+mod stories;
 mod surgery;
 mod wrapping;
 
 use jiff::Timestamp;
 use usher::demo::saml::{Response, TestKey};
 use usher::idp::saml::Check;
+
+pub(crate) use run::our_keys;
 
 /// What a response answers to: who asked, whom, and when.
 #[derive(Clone, Debug)]

@@ -2,8 +2,10 @@
 
 pub(crate) mod corpus;
 mod logout;
+pub(crate) mod logout_corpus;
 mod refusals;
 mod sign_in;
+pub(crate) mod through;
 
 use jiff::Timestamp;
 use url::Url;

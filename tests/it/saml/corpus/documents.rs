@@ -316,7 +316,7 @@ pub(super) const CASES: &[Case] = &[
             &format!("<{name}></{name}><samlp:Status>"),
         )
     }),
-    Case::refused("signatures_2000", Check::Signature, |s| {
+    Case::refused("signatures_2000", Check::Shape, |s| {
         let parts = signed(s);
         let small = "<ds:Signature xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"><ds:SignedInfo></ds:SignedInfo></ds:Signature>";
         parts.around(&parts.assertion.replacen(

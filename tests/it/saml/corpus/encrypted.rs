@@ -419,6 +419,21 @@ pub(super) const CASES: &[Case] = &[
     bad("plaintext_of_a_response", |s| {
         plaintext(s, Signed::Response, &s.with(|_| {}))
     }),
+    bad("plaintext_of_another_element", |s| {
+        plaintext(
+            s,
+            Signed::Response,
+            "<x:Other xmlns:x=\"urn:x\" ID=\"_other\"></x:Other>",
+        )
+    }),
+    forged("encrypted_signed_by_other_in_a_signed_response", |s| {
+        s.with(|r| {
+            r.signed = Signed::Both;
+            r.assertion_signature = SignatureOptions::of(TestKey::ATTACKER);
+            r.encryption = Some(ours());
+        })
+        .into_bytes()
+    }),
     bad("plaintext_encrypted_again", |s| {
         let inner = ours().encrypt(&good_assertion(s)).unwrap();
         plaintext(

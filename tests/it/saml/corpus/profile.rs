@@ -72,6 +72,15 @@ fn unasked(s: &Setting, change: impl FnOnce(&mut Response)) -> Vec<u8> {
     response.to_xml().unwrap().into_bytes()
 }
 
+/// The value of an attribute is an element, which the IdP signed.
+fn in_value(s: &Setting, element: &str) -> Vec<u8> {
+    but(s, |r| {
+        r.assertion.raw.in_attributes = format!(
+            "<saml:Attribute Name=\"any\"><saml:AttributeValue>{element}</saml:AttributeValue></saml:Attribute>"
+        );
+    })
+}
+
 const HOLDER_OF_KEY: &str = "urn:oasis:names:tc:SAML:2.0:cm:holder-of-key";
 const SENDER_VOUCHES: &str = "urn:oasis:names:tc:SAML:2.0:cm:sender-vouches";
 
@@ -154,7 +163,7 @@ const ENVELOPE: &[Case] = &[
     case("issuer_format_email", Check::Issuer, |s| {
         but(s, |r| r.assertion.issuer_format = own(EMAIL))
     }),
-    case("mix_up_by_issuer", Check::Issuer, |s| {
+    case("mix_up_by_issuer", Check::Signature, |s| {
         but(s, |r| {
             r.issuer = own("https://other.test");
             r.assertion.issuer = own("https://other.test");
@@ -256,7 +265,7 @@ const ENVELOPE: &[Case] = &[
     case("id_of_response_empty", Check::Shape, |s| {
         but(s, |r| r.id = own(""))
     }),
-    case("id_of_assertion_missing", Check::Signature, |s| {
+    case("id_of_assertion_missing", Check::Shape, |s| {
         but(s, |r| r.assertion.id = None)
     }),
     case(
@@ -269,7 +278,7 @@ const ENVELOPE: &[Case] = &[
             })
         },
     ),
-    case("id_of_assertion_empty", Check::Signature, |s| {
+    case("id_of_assertion_empty", Check::Shape, |s| {
         assertion_id(s, "")
     }),
     case("id_single_quote", Check::Shape, |s| {
@@ -492,6 +501,13 @@ const RESTRICTIONS: &[Case] = &[
     case("no_confirmation_data", Check::Recipient, |s| {
         confirmation(s, |c| c.has_data = false)
     }),
+    case("two_bearers_the_first_is_good", Check::Recipient, |s| {
+        but(s, |r| {
+            let mut other = r.assertion.confirmations[0].clone();
+            other.recipient = own("https://other.test/acs");
+            r.assertion.confirmations.push(other);
+        })
+    }),
     case("two_bearers_one_good", Check::Recipient, |s| {
         but(s, |r| {
             let mut other = r.assertion.confirmations[0].clone();
@@ -607,6 +623,24 @@ const STATEMENTS: &[Case] = &[
         but(s, |r| {
             (0..2_500).for_each(|n| r.assertion.attribute(&format!("a{n}"), &["v"]))
         })
+    }),
+    case("response_in_attribute_value", Check::Shape, |s| {
+        in_value(s, "<x:Response xmlns:x=\"urn:x\"></x:Response>")
+    }),
+    case("assertion_in_attribute_value", Check::Shape, |s| {
+        in_value(s, "<x:Assertion xmlns:x=\"urn:x\"></x:Assertion>")
+    }),
+    case("signature_in_attribute_value_signed", Check::Shape, |s| {
+        in_value(s, "<x:Signature xmlns:x=\"urn:x\"></x:Signature>")
+    }),
+    case("id_twice_in_attribute_value", Check::Shape, |s| {
+        in_value(
+            s,
+            "<x:a xmlns:x=\"urn:x\" ID=\"_twice\"><x:b Id=\"_twice\"></x:b></x:a>",
+        )
+    }),
+    case("id_of_a_namespace_in_attribute_value", Check::Shape, |s| {
+        in_value(s, "<x:a xmlns:x=\"urn:x\" x:ID=\"_other\"></x:a>")
     }),
     case("unknown_in_attribute_statement", Check::Shape, |s| {
         but(s, |r| {

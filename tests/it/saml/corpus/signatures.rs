@@ -435,13 +435,13 @@ pub(super) const CASES: &[Case] = &[
         swap(&xml, By::EcdsaSha384.uri(), By::EcdsaSha256.uri()).into_bytes()
     })
     .trusting(&[TestKey::P384]),
-    bad("two_signatures", |s| {
+    misplaced("two_signatures", |s| {
         two_signatures(s, TestKey::IDP, TestKey::IDP_NEXT)
     }),
-    bad("loop_capture_two_sigs", |s| {
+    misplaced("loop_capture_two_sigs", |s| {
         two_signatures(s, TestKey::ATTACKER, TestKey::IDP)
     }),
-    bad("two_sigs_the_first_is_good", |s| {
+    misplaced("two_sigs_the_first_is_good", |s| {
         two_signatures(s, TestKey::IDP, TestKey::ATTACKER)
     }),
     bad("both_signed_assertion_by_attacker", |s| {
@@ -582,6 +582,33 @@ pub(super) const CASES: &[Case] = &[
     }),
     bad("transforms_exclusive_alone", |s| {
         with_transforms(s, vec![exclusive()])
+    }),
+    bad("transforms_exclusive_twice", |s| {
+        with_transforms(s, vec![exclusive(), exclusive()])
+    }),
+    bad("transforms_xpath_for_enveloped", |s| {
+        let xpath = transform(XPATH, "<ds:XPath>1</ds:XPath>");
+        with_transforms(s, vec![xpath, exclusive()])
+    }),
+    bad("algorithm_unknown_signed", |s| {
+        signing(s, &idp(), |info| {
+            swap(&info, By::RsaSha256.uri(), "urn:none")
+        })
+    }),
+    bad("digest_unknown_signed", |s| {
+        signing(s, &idp(), |info| {
+            swap(&info, Digest::Sha256.uri(), "urn:none")
+        })
+    }),
+    bad("id_in_two_spellings", |s| {
+        let response = s.answer();
+        let id = response.assertion.id.clone().unwrap();
+        let canonical = response.assertion.to_xml().unwrap();
+        let both = format!(" ID=\"{id}\" Id=\"_other\"");
+        let canonical = swap(&canonical, &format!(" ID=\"{id}\""), &both);
+        let signature = idp().sign(&id, &canonical).unwrap();
+        let assertion = insert_after_issuer(&canonical, &signature);
+        response.around(&assertion).unwrap().into_bytes()
     }),
     bad("transforms_none", |s| with_transforms(s, Vec::new())),
     bad("transforms_a_thousand", |s| {
