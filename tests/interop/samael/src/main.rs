@@ -16,7 +16,9 @@ use samael::idp::sp_extractor::SPMetadataExtractor;
 use samael::idp::verified_request::UnverifiedAuthnRequest;
 use samael::idp::{CertificateParams, Elliptic, IdentityProvider, KeyType, Rsa};
 use samael::metadata::EntityDescriptor;
-use samael::schema::{AttributeStatement, Issuer, LogoutRequest, LogoutResponse, NameID, Status, StatusCode};
+use samael::schema::{
+    AttributeStatement, Issuer, LogoutRequest, LogoutResponse, NameID, Status, StatusCode,
+};
 use samael::signature::{DigestAlgorithm, Signature, SignatureAlgorithm};
 use samael::traits::ToXml;
 use serde_json::{Value, json};
@@ -33,13 +35,18 @@ struct Peer {
 }
 
 fn text<'a>(request: &'a Value, name: &str) -> Result<&'a str, Box<dyn Error>> {
-    request[name].as_str().ok_or_else(|| format!("`{name}` is missing").into())
+    request[name]
+        .as_str()
+        .ok_or_else(|| format!("`{name}` is missing").into())
 }
 
 impl Peer {
     fn new(p256: bool) -> Result<Self, Box<dyn Error>> {
         let (key, algorithm) = if p256 {
-            (KeyType::Elliptic(Elliptic::NISTP256), SignatureAlgorithm::EcdsaSha256)
+            (
+                KeyType::Elliptic(Elliptic::NISTP256),
+                SignatureAlgorithm::EcdsaSha256,
+            )
         } else {
             (KeyType::Rsa(Rsa::Rsa2048), SignatureAlgorithm::RsaSha256)
         };
@@ -49,19 +56,36 @@ impl Peer {
             issuer_name: "samael",
             days_until_expiration: 365,
         })?;
-        Ok(Self { idp, certificate, algorithm, sp: None })
+        Ok(Self {
+            idp,
+            certificate,
+            algorithm,
+            sp: None,
+        })
     }
 
     fn answer(&mut self, request: &Value) -> Answer {
         match text(request, "do")? {
-            "certificate" => Ok(json!({ "certificate": STANDARD.encode(self.certificate.der_data()) })),
+            "certificate" => {
+                Ok(json!({ "certificate": STANDARD.encode(self.certificate.der_data()) }))
+            }
             "trust" => self.trust(text(request, "metadata")?),
-            "authn_request_redirect" => self.redirected(text(request, "url")?, |xml| authn_request(&xml.parse()?)),
+            "authn_request_redirect" => {
+                self.redirected(text(request, "url")?, |xml| authn_request(&xml.parse()?))
+            }
             "authn_request_post" => self.authn_request_posted(text(request, "xml")?),
-            "logout_request_redirect" => self.redirected(text(request, "url")?, |xml| logout_request(&xml.parse()?)),
-            "logout_request_post" => self.posted(text(request, "xml")?, |xml| logout_request(&xml.parse()?)),
-            "logout_response_redirect" => self.redirected(text(request, "url")?, |xml| logout_response(&xml.parse()?)),
-            "logout_response_post" => self.posted(text(request, "xml")?, |xml| logout_response(&xml.parse()?)),
+            "logout_request_redirect" => {
+                self.redirected(text(request, "url")?, |xml| logout_request(&xml.parse()?))
+            }
+            "logout_request_post" => {
+                self.posted(text(request, "xml")?, |xml| logout_request(&xml.parse()?))
+            }
+            "logout_response_redirect" => {
+                self.redirected(text(request, "url")?, |xml| logout_response(&xml.parse()?))
+            }
+            "logout_response_post" => {
+                self.posted(text(request, "xml")?, |xml| logout_response(&xml.parse()?))
+            }
             "respond" => self.respond(request),
             "make_logout_request" => self.make_logout_request(request),
             "make_logout_response" => self.make_logout_response(request),
@@ -80,7 +104,12 @@ impl Peer {
         let roles = descriptor.sp_sso_descriptors.unwrap_or_default();
         let role = roles.first().ok_or("no SPSSODescriptor")?;
         let keys = role.key_descriptors.clone().unwrap_or_default();
-        let slo: Vec<_> = role.single_logout_services.iter().flatten().map(|one| one.location.clone()).collect();
+        let slo: Vec<_> = role
+            .single_logout_services
+            .iter()
+            .flatten()
+            .map(|one| one.location.clone())
+            .collect();
         let answer = json!({
             "entity_id": extractor.issuer()?,
             "acs": extractor.acs()?.url,
@@ -96,13 +125,20 @@ impl Peer {
     }
 
     fn sp_certificate(&self) -> Result<CertificateDer, Box<dyn Error>> {
-        self.sp.as_ref().ok_or("no SP is trusted yet")?.verification_cert()
+        self.sp
+            .as_ref()
+            .ok_or("no SP is trusted yet")?
+            .verification_cert()
     }
 
     /// A message by the Redirect binding whose signature verifies.
     fn redirected(&self, url: &str, read: impl Fn(&str) -> Answer) -> Answer {
         let url: Url = url.parse()?;
-        let message = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let message = |name: &str| {
+            url.query_pairs()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.into_owned())
+        };
         let verifier = UrlVerifier::from_x509(&self.sp_certificate()?)?;
         let (good, encoded) = match (message("SAMLRequest"), message("SAMLResponse")) {
             (Some(request), _) => (verifier.verify_signed_request_url(&url)?, request),
@@ -124,7 +160,8 @@ impl Peer {
     }
 
     fn authn_request_posted(&self, xml: &str) -> Answer {
-        let verified = UnverifiedAuthnRequest::from_xml(xml)?.try_verify_with_cert(&self.sp_certificate()?)?;
+        let verified =
+            UnverifiedAuthnRequest::from_xml(xml)?.try_verify_with_cert(&self.sp_certificate()?)?;
         authn_request(&verified)
     }
 
@@ -149,7 +186,15 @@ impl Peer {
         let (sp, acs) = (text(request, "sp")?, text(request, "acs")?);
         let name_id = text(request, "name_id")?;
         let request_id = text(request, "request_id")?;
-        let mut response = build_response_template(&self.certificate, name_id, sp, text(request, "issuer")?, acs, request_id, &[]);
+        let mut response = build_response_template(
+            &self.certificate,
+            name_id,
+            sp,
+            text(request, "issuer")?,
+            acs,
+            request_id,
+            &[],
+        );
         let until = Utc::now() + Duration::minutes(5);
         let mut assertion = response.assertion.take().ok_or("no assertion")?;
         if request["bare"] != true {
@@ -169,7 +214,9 @@ impl Peer {
                 statement.session_index = request["session_index"].as_str().map(str::to_owned);
             }
         }
-        assertion.attribute_statements = Some(vec![AttributeStatement { attributes: attributes(&request["attributes"]) }]);
+        assertion.attribute_statements = Some(vec![AttributeStatement {
+            attributes: attributes(&request["attributes"]),
+        }]);
         if request["sign"] == "assertion" {
             assertion.signature = Some(self.signature(&assertion.id, request));
             response.signature = None;
@@ -188,10 +235,16 @@ impl Peer {
             version: Some("2.0".to_owned()),
             issue_instant: Some(Utc::now()),
             destination: Some(text(request, "destination")?.to_owned()),
-            issuer: Some(Issuer { value: Some(text(request, "issuer")?.to_owned()), ..Issuer::default() }),
+            issuer: Some(Issuer {
+                value: Some(text(request, "issuer")?.to_owned()),
+                ..Issuer::default()
+            }),
             signature: Some(self.signature(id, request)),
             session_index: request["session_index"].as_str().map(str::to_owned),
-            name_id: Some(NameID { format: Some(text(request, "format")?.to_owned()), value: text(request, "name_id")?.to_owned() }),
+            name_id: Some(NameID {
+                format: Some(text(request, "format")?.to_owned()),
+                value: text(request, "name_id")?.to_owned(),
+            }),
         };
         Ok(json!({ "message": STANDARD.encode(self.sign(&message.to_string()?)?) }))
     }
@@ -205,10 +258,15 @@ impl Peer {
             issue_instant: Some(Utc::now()),
             destination: Some(text(request, "destination")?.to_owned()),
             consent: None,
-            issuer: Some(Issuer { value: Some(text(request, "issuer")?.to_owned()), ..Issuer::default() }),
+            issuer: Some(Issuer {
+                value: Some(text(request, "issuer")?.to_owned()),
+                ..Issuer::default()
+            }),
             signature: Some(self.signature(id, request)),
             status: Some(Status {
-                status_code: StatusCode { value: Some("urn:oasis:names:tc:SAML:2.0:status:Success".to_owned()) },
+                status_code: StatusCode {
+                    value: Some("urn:oasis:names:tc:SAML:2.0:status:Success".to_owned()),
+                },
                 status_message: None,
                 status_detail: None,
             }),
@@ -276,7 +334,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {
         let request: Value = serde_json::from_str(&line?)?;
-        let answer = peer.answer(&request).unwrap_or_else(|error| json!({ "error": error.to_string() }));
+        let answer = peer
+            .answer(&request)
+            .unwrap_or_else(|error| json!({ "error": error.to_string() }));
         writeln!(out, "{answer}")?;
         out.flush()?;
     }
