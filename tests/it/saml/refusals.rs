@@ -1,10 +1,22 @@
 //! Sign-ins by SAML that are refused, and what people and the log are told.
 
+use std::time::Duration;
+
 use usher::demo::saml::{MetadataFault, Response, Signed, form};
 
 use super::{Globex, Settings, acs, entry, idp, makes_session, post, post_form, start};
-use crate::support::company::{is_page, page};
+use crate::support::company::{eventually, is_page, page};
 use crate::support::wire::Answer;
+
+/// The log comes through a pipe, a little later than the answer.
+async fn logs(globex: &Globex, words: &str) {
+    let usher = &globex.company.usher;
+    let patience = Duration::from_secs(5);
+    eventually(patience, words, || usher.log().contains(words)).await;
+}
+
+/// The check that fails, words of its sentence, and what makes it fail.
+type Change<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Response));
 
 #[tokio::test]
 async fn the_page_names_the_check_in_plain_words_and_the_log_both_sides() {
@@ -20,7 +32,7 @@ async fn the_page_names_the_check_in_plain_words_and_the_log_both_sides() {
             confirmation.recipient = Some("https://other.test/acs".to_owned());
         }
     };
-    let changes: [(&str, &str, &dyn Fn(&mut Response)); 3] = [
+    let changes: [Change<'_>; 3] = [
         ("signature", "did not sign its answer", &unsigned),
         ("audience", "Entity ID", &audience),
         ("recipient", "ACS URL", &recipient),
@@ -37,9 +49,7 @@ async fn the_page_names_the_check_in_plain_words_and_the_log_both_sides() {
             !refused.text().contains("other.test"),
             "the page shows values"
         );
-        let log = globex.company.usher.log();
-        let named = format!("\"check\":\"{check}\"");
-        assert!(log.contains(&named), "{check}: {log}");
+        logs(&globex, &format!("\"check\":\"{check}\"")).await;
         // Nothing was used up: the good answer still counts.
         let good = post(
             &mut browser,
@@ -170,7 +180,7 @@ async fn without_metadata_the_page_says_that_the_idp_is_not_there() {
     let down = globex.browser().open(&start("globex", "/")).await.unwrap();
     assert!(is_page(&down, 503, "cannot be reached"), "{}", down.text());
     globex.idp.set_fault(MetadataFault::Nothing);
-    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    tokio::time::sleep(Duration::from_millis(2100)).await;
     assert!(makes_session(
         &globex.sign_in(&mut globex.browser(), "/", |_| ()).await
     ));
@@ -191,7 +201,7 @@ async fn a_refusal_of_the_idp_is_told_as_such() {
         "{}",
         refused.text()
     );
-    assert!(globex.company.usher.log().contains("AuthnFailed"));
+    logs(&globex, "AuthnFailed").await;
 }
 
 #[tokio::test]
