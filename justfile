@@ -38,6 +38,10 @@ screenshots:
 bench *ARGS:
     bench/run {{ARGS}}
 
+# The fuzz targets, SECONDS each: all, or those named (scan c14n signature response redirect).
+fuzz SECONDS="600" *TARGETS:
+    fuzz/run {{SECONDS}} {{TARGETS}}
+
 # Licences, sources and banned crates (cargo install --locked cargo-deny).
 deny:
     cargo deny check bans licenses sources
