@@ -9,11 +9,11 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use usher::certificate::{Certificate, PublicKey, key_pair};
 use usher::demo::saml::{Encryption, Response, Signed, TestKey};
 use usher::idp::saml::check::Steps;
-use usher::idp::saml::response::{AUTHENTICATED, Expected, Origin, verify};
+use usher::idp::saml::response::{Expected, Origin, verify};
 use usher::idp::saml::signature;
 use usher::idp::saml::xml::{self, Limits};
 use usher::keys::saml::{SpKey, SpKeys};
@@ -44,7 +44,7 @@ fn main() -> Done<()> {
         acs: ACS,
         origin: Origin::Requested(REQUEST),
         keys: &keys,
-        authenticated_within: AUTHENTICATED,
+        authenticated_within: SignedDuration::from_hours(24),
         authn_context: &[],
         now,
     };

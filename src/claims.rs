@@ -34,6 +34,21 @@ impl Claims {
             .await
     }
 
+    /// Whether `id` is claimed for `kind`.
+    pub async fn is_claimed(&self, kind: &str, id: &str) -> Result<bool, StoreError> {
+        self.store
+            .within(async {
+                let found: Option<i64> =
+                    sqlx::query_scalar("SELECT kept_until FROM claims WHERE kind = $1 AND id = $2")
+                        .bind(kind)
+                        .bind(id)
+                        .fetch_optional(&self.store.pool)
+                        .await?;
+                Ok(found.is_some())
+            })
+            .await
+    }
+
     /// Forgets claims whose time is over; called now and then.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
         self.store

@@ -238,6 +238,8 @@ pub struct SamlConfig {
     pub authn_context: Vec<String>,
     /// `ForceAuthn`.
     pub force_authn: bool,
+    /// How long ago at most the person may have signed in at the IdP (`AuthnInstant`), besides the skew.
+    pub max_age: Duration,
     /// `IsPassive`.
     pub is_passive: bool,
     /// Whether sign-ins that nobody asked for are taken.

@@ -2,6 +2,7 @@
 
 mod callback;
 mod me;
+mod oidc_logout;
 mod query;
 mod saml;
 mod sign_in;
@@ -87,12 +88,20 @@ async fn route(call: &Call<'_>) -> Result<Response<String>, Refusal> {
         ["saml", idp, "metadata"] if get => saml::metadata(call, idp),
         ["saml", idp, "acs"] if post => saml::acs(call, idp).await,
         ["saml", idp, "slo"] if get || post => saml::slo(call, idp).await,
+        ["oidc", idp, "backchannel-logout"] if post => {
+            Ok(oidc_logout::back_channel(call, idp).await)
+        }
+        ["oidc", idp, "frontchannel-logout"] if get => oidc_logout::front_channel(call, idp).await,
         ["sign-out"] if get || post => sign_out::sign_out(call).await,
         ["me"] if get => me::me(call).await,
         ["jwks.json"] if get => Ok(jwks(call)),
         ["sign-in"]
         | ["sign-in", _]
-        | ["oidc", _, "callback"]
+        | [
+            "oidc",
+            _,
+            "callback" | "backchannel-logout" | "frontchannel-logout",
+        ]
         | ["saml", _, "metadata" | "acs" | "slo"]
         | ["sign-out"]
         | ["me"]

@@ -135,6 +135,8 @@ pub enum Which<'a> {
     User(&'a UserId),
     /// All that began at an IdP under a name.
     Named(Named<'a>),
+    /// All of a subject, or of one session of the IdP, as OIDC names them.
+    Subject(OfSubject<'a>),
 }
 
 /// Sessions by the name that their IdP knows (SAML single logout).
@@ -146,6 +148,17 @@ pub struct Named<'a> {
     pub name_id: &'a NameId,
     /// The IdP's sessions that end; empty: all.
     pub idp_sessions: &'a [String],
+}
+
+/// Sessions by what an OIDC IdP says in a logout (Back-Channel Logout 1.0, 2.4); what is given must fit, and one of both is.
+#[derive(Clone, Copy, Debug)]
+pub struct OfSubject<'a> {
+    /// The IdP.
+    pub idp: &'a IdpId,
+    /// `sub`.
+    pub sub: Option<&'a str>,
+    /// `sid`.
+    pub idp_session: Option<&'a str>,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::{Connection, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
-use super::{Named, Session, SessionKey, Which};
+use super::{Named, OfSubject, Session, SessionKey, Which};
 use crate::directory::Directory;
 use crate::identity::{IdpId, Person, Protocol, Subject};
 use crate::store::{Store, StoreError};
@@ -203,6 +203,7 @@ pub(super) async fn delete(
                         .await?
                 }
                 Which::Named(named) => delete_named(&mut connection, named).await?,
+                Which::Subject(of) => delete_of_subject(&mut connection, of).await?,
             })
         })
         .await?;
@@ -210,6 +211,32 @@ pub(super) async fn delete(
         .iter()
         .filter_map(|key| SessionKey::from_text(key))
         .collect())
+}
+
+async fn delete_of_subject(
+    connection: &mut SqliteConnection,
+    of: &OfSubject<'_>,
+) -> Result<Vec<String>, sqlx::Error> {
+    let query = match (of.sub, of.idp_session) {
+        (Some(sub), None) => {
+            sqlx::query_scalar("DELETE FROM sessions WHERE idp = $1 AND subject = $2 RETURNING key")
+                .bind(of.idp.as_str())
+                .bind(sub)
+        }
+        (None, Some(session)) => sqlx::query_scalar(
+            "DELETE FROM sessions WHERE idp = $1 AND idp_session = $2 RETURNING key",
+        )
+        .bind(of.idp.as_str())
+        .bind(session),
+        (Some(sub), Some(session)) => sqlx::query_scalar(
+            "DELETE FROM sessions WHERE idp = $1 AND subject = $2 AND idp_session = $3 RETURNING key",
+        )
+        .bind(of.idp.as_str())
+        .bind(sub)
+        .bind(session),
+        (None, None) => return Ok(Vec::new()),
+    };
+    query.fetch_all(connection).await
 }
 
 /// One statement for each session of the IdP that is named (few, and the same in every database), all or none.

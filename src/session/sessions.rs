@@ -376,8 +376,8 @@ impl Sessions {
         match which {
             Which::One(key) => keys.push(*key),
             Which::User(user) => keys.extend(self.registry.of_user(user).iter().map(|one| one.key)),
-            // The name stands in the store alone.
-            Which::Named(_) => {}
+            // The names stand in the store alone.
+            Which::Named(_) | Which::Subject(_) => {}
         }
         let cached = keys.iter().filter(|key| self.registry.end(key)).count();
         Ok(stored.max(cached))

@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::provision::Occasion;
 use crate::refusal::{Reason, Refusal};
 use crate::revoke;
-use crate::session::{NewSession, SessionKey, Which};
+use crate::session::{NewSession, Session, SessionKey, Which};
 
 /// An answer that arrived at the redirect URI of an IdP.
 #[derive(Debug)]
@@ -244,11 +244,12 @@ impl SignIn {
             renew_at: renew_at(idp.config(), now),
             ends_at: login.ends_at(),
         };
-        let (cookie, _) = self
+        let (cookie, session) = self
             .sessions
             .create(new, now)
             .await
             .map_err(|error| store_refusal(&error))?;
+        self.still_there(idp, &session, now).await?;
         self.sessions
             .reload_person(&user)
             .await
@@ -266,6 +267,27 @@ impl SignIn {
         );
         lines.extend(looping::count(site, &self.seal, before, now));
         Ok(lines)
+    }
+
+    /// The IdP may have ended its session between the answer that it gave and the session that came of it.
+    async fn still_there(
+        &self,
+        idp: &Idp,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let Some(sid) = &session.idp_session else {
+            return Ok(());
+        };
+        if !self.was_ended_there(&idp.config().id, sid).await? {
+            return Ok(());
+        }
+        let why = revoke::Why::IdpEnded;
+        revoke::revoke(&self.sessions, Which::One(&session.key), why, now)
+            .await
+            .map_err(|error| store_refusal(&error))?;
+        let cause = "the identity provider ended that session during the sign-in";
+        Err(Refusal::new(Reason::IdpRefused, cause))
     }
 
     /// The account in the app that the sign-in returns to; other apps are asked at the first visit.

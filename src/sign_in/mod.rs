@@ -6,6 +6,7 @@ mod finish;
 mod finish_saml;
 #[cfg(test)]
 mod fixtures;
+mod idp_logout;
 mod looping;
 mod pending;
 mod renew;

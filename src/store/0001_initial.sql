@@ -110,3 +110,5 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_by_user ON sessions (user_id);
 CREATE INDEX sessions_by_name_id ON sessions (idp, name_id_key);
 CREATE INDEX sessions_by_end ON sessions (expires_at);
+CREATE INDEX sessions_by_idp_session ON sessions (idp, idp_session);
+CREATE INDEX sessions_by_subject ON sessions (idp, subject);

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod layers;
+mod logout;
 mod oidc;
 mod saml;
 mod story;

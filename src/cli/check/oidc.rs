@@ -26,6 +26,8 @@ pub(super) fn to_register(check: &str, idp: &Idp, config: &Config, lines: &mut L
             format!("redirect URI {base}/oidc/{}/callback", idp.id),
         );
         lines.note(check, format!("post-logout redirect URI {base}/sign-out"));
+        let logout = format!("{base}/oidc/{}/backchannel-logout", idp.id);
+        lines.note(check, format!("back-channel logout URI {logout}"));
     }
 }
 

@@ -213,6 +213,7 @@ fn every_uri_to_register_is_named() {
         [
             "redirect URI http://localhost:4180/_usher/oidc/acme/callback",
             "post-logout redirect URI http://localhost:4180/_usher/sign-out",
+            "back-channel logout URI http://localhost:4180/_usher/oidc/acme/backchannel-logout",
         ]
     );
 }

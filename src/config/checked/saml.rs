@@ -41,6 +41,7 @@ pub(super) fn saml(
         name_id_format: raw.name_id_format.as_ref().map(|at| format(at.value)),
         authn_context: authn_context?,
         force_authn: raw.force_authn.as_ref()?.value,
+        max_age: raw.max_age.as_ref()?.0,
         is_passive: raw.is_passive.as_ref()?.value,
         idp_initiated: raw.idp_initiated.as_ref()?.value,
         attributes: attributes(idp, raw)?,

@@ -274,6 +274,8 @@ record! {
         default("[]") authn_context: List<Text>,
         /// Whether people sign in at the IdP anew each time (`ForceAuthn`).
         default("false") force_authn: bool,
+        /// How long ago at most the person may have signed in there (`AuthnInstant`). An IdP that keeps people signed in for longer needs more, or `force_authn: true`.
+        default("24h") max_age: Period,
         /// Whether the IdP may show nothing (`IsPassive`): who is not signed in there is refused.
         default("false") is_passive: bool,
         /// The attribute that names a person for good, instead of the NameID; needed where NameIDs are transient.

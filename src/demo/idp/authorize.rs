@@ -232,6 +232,7 @@ fn grant(
         family: state::random()?,
         expires_at: inner.now() + 60,
     };
+    inner.recorded.sids.push(grant.session.sid.clone());
     inner.codes.insert(code.clone(), grant);
     respond(shared, inner, request, Answer::Code(code), new_cookie)
 }

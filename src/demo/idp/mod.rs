@@ -293,6 +293,11 @@ impl TestIdp {
         self.shared.lock().recorded.token.clone()
     }
 
+    /// `sid` of the session that the last code was given for.
+    pub fn last_sid(&self) -> Option<String> {
+        self.shared.lock().recorded.sids.last().cloned()
+    }
+
     /// The parameters of the last RP-initiated logout.
     pub fn last_end_session(&self) -> Option<Vec<(String, String)>> {
         self.shared.lock().recorded.end_session.last().cloned()

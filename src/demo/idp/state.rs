@@ -63,6 +63,8 @@ pub(super) struct Recorded {
     pub(super) authorize: Vec<Vec<(String, String)>>,
     pub(super) token: Vec<TokenRequest>,
     pub(super) end_session: Vec<Vec<(String, String)>>,
+    /// `sid` of each session that a code was given for.
+    pub(super) sids: Vec<String>,
 }
 
 /// Somebody signed in at the IdP.

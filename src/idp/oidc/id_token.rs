@@ -9,20 +9,19 @@ use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 use super::algorithm::SignatureAlgorithm;
-use super::claims::{Claims, text_of, wrong_type};
+use super::claims::{Claims, wrong_type};
 use super::metadata::Metadata;
+use super::signed_jwt::{Kind, Signed};
 use super::{OidcError, OidcIdp, printable};
 
 /// How far clocks may be apart, in seconds.
-const SKEW: i64 = 60;
+pub(super) const SKEW: i64 = 60;
 /// How long ago a token for a sign-in may have been issued, in seconds. Entra dates `iat` five minutes back.
 const ISSUED_WITHIN: i64 = 600;
 /// The longest life of a token that is believed, in seconds: the most that a known IdP can be set to is 30 days.
 const LIFE: i64 = 31 * 24 * 3600;
-/// Bytes of a token.
-const TOKEN: usize = 256 * 1024;
 /// Bytes of `sub` (OIDC Core 2).
-const SUB: usize = 255;
+pub(super) const SUB: usize = 255;
 
 /// What the token must agree with.
 pub(super) struct Expected<'a> {
@@ -46,15 +45,6 @@ pub(super) struct Verified {
     pub(super) idp_session: Option<String>,
 }
 
-/// The three parts of a signed token, decoded but not believed.
-struct RawToken<'a> {
-    signed: &'a str,
-    signature: &'a str,
-    payload: Vec<u8>,
-    algorithm: SignatureAlgorithm,
-    kid: Option<String>,
-}
-
 impl OidcIdp {
     /// Verifies an ID token.
     ///
@@ -67,124 +57,35 @@ impl OidcIdp {
         expected: &Expected<'_>,
         now: Timestamp,
     ) -> Result<Verified, OidcError> {
-        let raw = RawToken::read(token)?;
-        let known = &metadata.algorithms;
-        if !known.contains(&raw.algorithm) {
-            let known: Vec<_> = known.iter().map(|known| known.name()).collect();
-            return Err(invalid(format!(
-                "alg is {}, the IdP's metadata names {known:?}",
-                raw.algorithm.name()
-            )));
-        }
-        let kid = raw.kid.as_deref();
-        let keys = self.keys_for(metadata, kid, raw.algorithm).await?;
-        let candidates = keys.value.candidates(kid, raw.algorithm);
-        if candidates.is_empty() {
-            return Err(invalid(format!(
-                "the IdP's key set has no single key for kid {:?} and {}",
-                kid.map(printable),
-                raw.algorithm.name()
-            )));
-        }
-        let verified = candidates.iter().any(|key| {
-            jsonwebtoken::crypto::verify(
-                raw.signature,
-                raw.signed.as_bytes(),
-                &key.decoding,
-                raw.algorithm.jose(),
-            )
-            .unwrap_or(false)
-        });
-        if !verified {
-            return Err(invalid("the signature does not fit the IdP's key"));
-        }
-        let claims = Claims::parse(&raw.payload)
-            .map_err(|error| invalid(format!("the claims are no JSON: {error}")))?;
+        let Signed { claims, algorithm } = self
+            .verify_signature(token, Kind::IdToken, metadata)
+            .await?;
         let rules = Rules {
             issuer: &self.oidc.issuer,
             client_id: &self.oidc.client_id,
-            algorithm: raw.algorithm,
+            algorithm,
             now: now.as_second(),
         };
         rules.check(claims, expected)
     }
 }
 
-impl<'a> RawToken<'a> {
-    fn read(token: &'a str) -> Result<Self, OidcError> {
-        if token.len() > TOKEN {
-            return Err(invalid(format!(
-                "the ID token is longer than {TOKEN} bytes"
-            )));
-        }
-        let parts: Vec<&str> = token.split('.').collect();
-        let (header, payload, signature) = match parts.as_slice() {
-            [header, payload, signature] => (*header, *payload, *signature),
-            [_, _, _, _, _] => return Err(invalid("the ID token is encrypted")),
-            _ => return Err(invalid("the ID token does not have three parts")),
-        };
-        let decode = |part: &str| {
-            URL_SAFE_NO_PAD
-                .decode(part)
-                .map_err(|_| invalid("a part of the ID token is not base64url"))
-        };
-        let header_claims = Claims::parse(&decode(header)?)
-            .map_err(|error| invalid(format!("the header is no JSON: {error}")))?;
-        let algorithm = check_header(&header_claims)?;
-        Ok(Self {
-            signed: &token[..header.len() + 1 + payload.len()],
-            signature,
-            payload: decode(payload)?,
-            algorithm,
-            kid: header_claims
-                .get("kid")
-                .map(|kid| text_of("kid", kid, 1024))
-                .transpose()?,
-        })
-    }
-}
-
-/// The algorithm, if the header has nothing that changes what the token means. `jwk`, `jku`, `x5u` and `x5c` are never used.
-fn check_header(header: &Claims) -> Result<SignatureAlgorithm, OidcError> {
-    let alg = header.required_text("alg")?;
-    let algorithm = SignatureAlgorithm::from_name(alg).ok_or_else(|| {
-        invalid(format!(
-            "alg {:?} is not an asymmetric signature",
-            printable(alg)
-        ))
-    })?;
-    for name in ["crit", "b64", "zip", "enc", "cty"] {
-        if header.get(name).is_some() {
-            return Err(invalid(format!("the header has {name}")));
-        }
-    }
-    match header.get("typ") {
-        None => Ok(algorithm),
-        Some(Value::String(typ)) if typ.eq_ignore_ascii_case("JWT") => Ok(algorithm),
-        Some(Value::String(typ)) => Err(invalid(format!("typ is {:?}, not JWT", printable(typ)))),
-        Some(other) => Err(wrong_type("typ", "a string", other)),
-    }
-}
-
 /// The checks of the claims, once the signature is right.
-struct Rules<'a> {
-    issuer: &'a str,
-    client_id: &'a str,
-    algorithm: SignatureAlgorithm,
-    now: i64,
+pub(super) struct Rules<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) client_id: &'a str,
+    pub(super) algorithm: SignatureAlgorithm,
+    pub(super) now: i64,
 }
 
 impl Rules<'_> {
     fn check(&self, claims: Claims, expected: &Expected<'_>) -> Result<Verified, OidcError> {
-        let iss = claims.required_text("iss")?;
-        if iss != self.issuer {
-            return Err(invalid(format!(
-                "iss is {:?}, the config says {:?}",
-                printable(iss),
-                self.issuer
-            )));
-        }
+        self.check_issuer(&claims)?;
         self.check_audience(&claims)?;
+        // A logout token is signed by the same key for the same audience.
+        if claims.get("events").is_some() {
+            return Err(invalid("it has events, so it is no ID token"));
+        }
         let sub = subject(&claims)?;
         if expected.sub.is_some_and(|known| known != sub) {
             return Err(invalid("sub is not the one of the session"));
@@ -210,8 +111,20 @@ impl Rules<'_> {
         })
     }
 
+    pub(super) fn check_issuer(&self, claims: &Claims) -> Result<(), OidcError> {
+        let iss = claims.required_text("iss")?;
+        if iss == self.issuer {
+            return Ok(());
+        }
+        Err(invalid(format!(
+            "iss is {:?}, the config says {:?}",
+            printable(iss),
+            self.issuer
+        )))
+    }
+
     /// `aud` has us; with other audiences `azp` must name us; and if there, `azp` names us in any case.
-    fn check_audience(&self, claims: &Claims) -> Result<(), OidcError> {
+    pub(super) fn check_audience(&self, claims: &Claims) -> Result<(), OidcError> {
         let aud = claims.get("aud").ok_or_else(|| invalid("aud is missing"))?;
         let list = aud
             .as_array()

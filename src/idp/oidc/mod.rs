@@ -7,10 +7,12 @@ mod client_auth;
 mod groups;
 mod id_token;
 mod jwks;
+mod logout_token;
 mod metadata;
 mod redeem;
 mod renew;
 mod sign_out;
+mod signed_jwt;
 mod userinfo;
 
 use std::fmt;
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use self::jwks::Jwks;
+pub use self::logout_token::VerifiedLogoutToken;
 use self::metadata::Metadata;
 use crate::config::{self, OidcConfig};
 use crate::identity::{Attributes, Subject};

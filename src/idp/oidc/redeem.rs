@@ -1,6 +1,6 @@
 //! From the answer at the redirect URI to a verified sign-in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
@@ -63,6 +63,7 @@ impl OidcIdp {
         now: Timestamp,
     ) -> Result<VerifiedIdToken, OidcError> {
         authorize::check_state(response, secrets)?;
+        let began = Instant::now();
         let entry = self.metadata().await?;
         let metadata = &entry.value;
         let code = authorize::code(response, &self.oidc.issuer, metadata.always_sends_iss)?;
@@ -91,6 +92,8 @@ impl OidcIdp {
             code: Some(code),
             access_token: answer.access_token.expose(),
         };
+        // The token was made while the IdP was asked, which may take seconds.
+        let now = now.saturating_add(began.elapsed()).unwrap_or(now);
         let verified = self
             .verify_id_token(id_token.expose(), metadata, &expected, now)
             .await?;

@@ -267,11 +267,7 @@ impl Work {
                 None => Origin::Unsolicited,
             },
             keys: &self.sp.keys,
-            authenticated_within: if self.saml.force_authn {
-                response::AUTHENTICATED_ANEW
-            } else {
-                response::AUTHENTICATED
-            },
+            authenticated_within: response::authenticated_within(&self.saml),
             authn_context: &self.saml.authn_context,
             now: self.now,
         };

@@ -1,6 +1,6 @@
 //! One look at a captured response: what was assumed, the steps that passed, and what comes of it.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::capture::Capture;
 use crate::config::{Config, Idp, SamlConfig};
@@ -114,7 +114,7 @@ pub(super) fn look(given: &Given<'_>) -> Seen {
         acs: &acs,
         origin,
         keys: given.keys,
-        authenticated_within: within(given.saml),
+        authenticated_within: response::authenticated_within(given.saml),
         authn_context: &given.saml.authn_context,
         now: at.0,
     };
@@ -125,14 +125,6 @@ pub(super) fn look(given: &Given<'_>) -> Seen {
         assumed,
         steps,
         outcome,
-    }
-}
-
-fn within(saml: &SamlConfig) -> SignedDuration {
-    if saml.force_authn {
-        response::AUTHENTICATED_ANEW
-    } else {
-        response::AUTHENTICATED
     }
 }
 

@@ -26,6 +26,7 @@ fn config() -> SamlConfig {
         name_id_format: None,
         authn_context: Vec::new(),
         force_authn: false,
+        max_age: std::time::Duration::from_secs(86_400),
         is_passive: false,
         idp_initiated: false,
         attributes: SamlAttributes {

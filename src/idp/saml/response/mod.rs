@@ -21,6 +21,7 @@ use super::encryption::{self, DecryptError, Integrity, UNIFORM};
 use super::signature::{self, SignatureError, SignedOctets};
 use super::xml::{self, Document, Limits, Node, XmlError};
 use crate::certificate::Certificate;
+use crate::config::SamlConfig;
 use crate::keys::saml::SpKeys;
 use envelope::Above;
 use shape::Carried;
@@ -32,13 +33,19 @@ pub const SKEW: i64 = 60;
 /// somebody pressing a button. It also bounds how long a replay must be remembered, whatever the assertion says.
 pub const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
-/// How long ago the person may have signed in at the IdP (`AuthnInstant`), besides the skew: a working day with a margin, and as
-/// long as a session of usher lasts by default. Where an IdP keeps people signed in for longer, `force_authn` makes it ask again.
-pub const AUTHENTICATED: SignedDuration = SignedDuration::from_hours(24);
-
-/// The same where `force_authn` is set, which whoever carries the request could take out of it: as long as somebody may need to sign
-/// in at the IdP, further factors included.
+/// How long ago the person may have signed in at the IdP where `force_authn` is set, which whoever carries the request could take
+/// out of it: as long as somebody may need to sign in there, further factors included.
 pub const AUTHENTICATED_ANEW: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long ago the person may have signed in at the IdP (`AuthnInstant`), besides the skew.
+pub fn authenticated_within(config: &SamlConfig) -> SignedDuration {
+    let max_age = SignedDuration::try_from(config.max_age).unwrap_or(SignedDuration::MAX);
+    if config.force_authn {
+        max_age.min(AUTHENTICATED_ANEW)
+    } else {
+        max_age
+    }
+}
 
 /// What a response must be an answer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +80,7 @@ pub struct Expected<'a> {
     pub origin: Origin<'a>,
     /// Our keys, for what is encrypted.
     pub keys: &'a SpKeys,
-    /// How long ago the person may have signed in at the IdP: [`AUTHENTICATED`] or [`AUTHENTICATED_ANEW`].
+    /// How long ago the person may have signed in at the IdP: [`authenticated_within`].
     pub authenticated_within: SignedDuration,
     /// The authentication contexts that were asked for, of which the answer must have one; empty: any will do.
     pub authn_context: &'a [String],

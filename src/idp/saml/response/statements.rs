@@ -317,7 +317,7 @@ fn authn(node: Node<'_, '_>, expected: &Expected<'_>, steps: &mut Steps) -> Resu
     clock
         .is_recent("AuthnInstant", at, expected.authenticated_within)
         .map_err(|refused| refused.advising(
-            "You signed in at your identity provider too long ago. Sign out there and start again; the administrator of this site can set `force_authn: true` for that identity provider, so that it always asks again.",
+            "You signed in at your identity provider too long ago. Sign out there and start again; the administrator of this site can allow a longer `max_age` for that identity provider, or set `force_authn: true`, so that it always asks again.",
         ))?;
     steps.passed(Check::Time, format!("signed in there at {at}"));
     let session_ends_at = instant(node, "SessionNotOnOrAfter")?;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use super::scan::ScanError;
 
 /// Bytes of a reference after its `&`, `;` included: `&#x0010FFFF;` and no longer.
@@ -55,14 +57,21 @@ impl<'a> Tokens<'a> {
             if self.rest.is_empty() {
                 return Ok(None);
             }
-            let end = self.rest.find('<').unwrap_or(self.rest.len());
+            let end = memchr(b'<', self.rest.as_bytes()).unwrap_or(self.rest.len());
             let (text, rest) = self.rest.split_at(end);
             self.rest = rest;
             return Ok(Some(Token::Text(text)));
         };
         let token = if let Some(after) = markup.strip_prefix('/') {
-            let name = self.until(after, ">", "an end tag does not end")?;
-            Token::End(name.trim_end_matches(is_space))
+            let end = memchr(b'>', after.as_bytes())
+                .ok_or(ScanError::NotWellFormed("an end tag does not end"))?;
+            self.rest = after.get(end + 1..).unwrap_or_default();
+            Token::End(
+                after
+                    .get(..end)
+                    .unwrap_or_default()
+                    .trim_end_matches(is_space),
+            )
         } else if let Some(after) = markup.strip_prefix("!--") {
             self.until(after, "-->", "a comment does not end")?;
             Token::Comment
@@ -94,7 +103,8 @@ impl<'a> Tokens<'a> {
 
     fn start(&mut self, markup: &'a str) -> Result<Token<'a>, ScanError> {
         let end = markup
-            .find(|c| is_space(c) || matches!(c, '/' | '>' | '<'))
+            .bytes()
+            .position(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b'/' | b'>' | b'<'))
             .ok_or(UNENDED)?;
         let (name, mut rest) = markup.split_at(end);
         self.attributes.clear();
@@ -124,7 +134,13 @@ const UNENDED: ScanError = ScanError::NotWellFormed("a start tag does not end");
 /// The name and raw value of the attribute that `text` begins with, and what follows.
 pub(super) fn attribute(text: &str) -> Result<(&str, &str, &str), ScanError> {
     let end = text
-        .find(|c| is_space(c) || matches!(c, '=' | '/' | '>' | '<' | '"' | '\''))
+        .bytes()
+        .position(|b| {
+            matches!(
+                b,
+                b' ' | b'\t' | b'\n' | b'\r' | b'=' | b'/' | b'>' | b'<' | b'"' | b'\''
+            )
+        })
         .ok_or(UNENDED)?;
     let (name, rest) = text.split_at(end);
     let rest = rest
@@ -133,19 +149,18 @@ pub(super) fn attribute(text: &str) -> Result<(&str, &str, &str), ScanError> {
         .ok_or(ScanError::NotWellFormed("an attribute has no value"))?
         .trim_start_matches(is_space);
     let quote = match rest.as_bytes().first() {
-        Some(b'"') => '"',
-        Some(b'\'') => '\'',
+        Some(quote @ (b'"' | b'\'')) => *quote,
         Some(_) | None => {
             return Err(ScanError::NotWellFormed(
                 "an attribute's value is not quoted",
             ));
         }
     };
-    let (value, rest) = rest
-        .strip_prefix(quote)
-        .and_then(|rest| rest.split_once(quote))
-        .ok_or(UNENDED)?;
-    if value.contains('<') {
+    let inside = rest.get(1..).unwrap_or_default();
+    let end = memchr(quote, inside.as_bytes()).ok_or(UNENDED)?;
+    let (value, rest) = inside.split_at(end);
+    let rest = rest.get(1..).unwrap_or_default();
+    if memchr(b'<', value.as_bytes()).is_some() {
         return Err(ScanError::NotWellFormed("'<' stands in a tag"));
     }
     Ok((name, value, rest))
@@ -154,6 +169,16 @@ pub(super) fn attribute(text: &str) -> Result<(&str, &str, &str), ScanError> {
 /// White space (XML 1.0, production 3).
 pub(super) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+/// Whether a text is of characters that a document may hold.
+pub(super) fn is_clean(text: &str) -> bool {
+    // Without an early end, so that many bytes are looked at at once: control characters, and how U+FFFE and U+FFFF begin.
+    let suspicious = text.bytes().fold(false, |found, byte| {
+        let control = byte < b' ' && byte != b'\t' && byte != b'\n' && byte != b'\r';
+        found | control | (byte == 0xEF)
+    });
+    !suspicious || text.chars().all(is_char)
 }
 
 /// A character that a document may hold (XML 1.0, production 2).
@@ -213,31 +238,33 @@ fn character(name: &str) -> Option<char> {
 
 /// Text as an application sees it (XML 1.0, 2.11 and 4.4): line ends are `\n`, references are resolved.
 pub(super) fn text_value(raw: &str) -> Result<Cow<'_, str>, ScanError> {
-    value(raw, |c| matches!(c, '\r' | '&'), "\n")
+    value(raw, |b| matches!(b, b'\r' | b'&'), "\n")
 }
 
 /// What a CDATA section holds, with line ends as `\n`.
 pub(super) fn cdata_value(raw: &str) -> Result<Cow<'_, str>, ScanError> {
-    value(raw, |c| c == '\r', "\n")
+    value(raw, |b| b == b'\r', "\n")
 }
 
 /// An attribute's value, normalised as one without a declared type (XML 1.0, 3.3.3).
 pub(super) fn attribute_value(raw: &str) -> Result<Cow<'_, str>, ScanError> {
-    value(raw, |c| matches!(c, '\r' | '\n' | '\t' | '&'), " ")
+    value(raw, |b| matches!(b, b'\r' | b'\n' | b'\t' | b'&'), " ")
 }
 
+/// `special` is of ASCII characters alone.
 fn value<'a>(
     raw: &'a str,
-    special: impl Fn(char) -> bool + Copy,
+    special: impl Fn(u8) -> bool + Copy,
     space: &str,
 ) -> Result<Cow<'a, str>, ScanError> {
-    if !raw.contains(special) {
+    if !raw.bytes().any(special) {
         return Ok(Cow::Borrowed(raw));
     }
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
     loop {
-        let (plain, found) = rest.split_at(rest.find(special).unwrap_or(rest.len()));
+        let end = rest.bytes().position(special).unwrap_or(rest.len());
+        let (plain, found) = rest.split_at(end);
         out.push_str(plain);
         rest = if let Some(after) = found.strip_prefix('&') {
             let (c, after) = reference(after)?;
@@ -246,11 +273,11 @@ fn value<'a>(
         } else if let Some(after) = found.strip_prefix("\r\n") {
             out.push_str(space);
             after
-        } else if let Some(after) = found.strip_prefix(special) {
-            out.push_str(space);
-            after
-        } else {
+        } else if found.is_empty() {
             return Ok(Cow::Owned(out));
+        } else {
+            out.push_str(space);
+            found.get(1..).unwrap_or_default()
         };
     }
 }

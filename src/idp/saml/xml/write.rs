@@ -1,6 +1,8 @@
 //! Writes elements in the very form that exclusive canonicalization gives them, so that the digest of what is written is the
 //! digest that a verifier computes.
 
+use super::token;
+
 /// One element that is being written. Attributes must be given in canonical order: namespace declarations by prefix (the
 /// default one first), then attributes without a namespace by name. Names are usher's own, and a namespace is declared once,
 /// where its prefix is first used.
@@ -75,41 +77,44 @@ impl Element {
 
 /// A text node in canonical form (Canonical XML 1.0, 2.3).
 pub(super) fn escape_text(text: &str, out: &mut String) {
-    escape(text, out, |c| match c {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
-        '>' => Some("&gt;"),
-        '\r' => Some("&#xD;"),
+    escape(text, out, |byte| match byte {
+        b'&' => Some("&amp;"),
+        b'<' => Some("&lt;"),
+        b'>' => Some("&gt;"),
+        b'\r' => Some("&#xD;"),
         _ => None,
     });
 }
 
 /// An attribute's value in canonical form (Canonical XML 1.0, 2.3).
 pub(super) fn escape_attribute(value: &str, out: &mut String) {
-    escape(value, out, |c| match c {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
-        '"' => Some("&quot;"),
-        '\t' => Some("&#x9;"),
-        '\n' => Some("&#xA;"),
-        '\r' => Some("&#xD;"),
+    escape(value, out, |byte| match byte {
+        b'&' => Some("&amp;"),
+        b'<' => Some("&lt;"),
+        b'"' => Some("&quot;"),
+        b'\t' => Some("&#x9;"),
+        b'\n' => Some("&#xA;"),
+        b'\r' => Some("&#xD;"),
         _ => None,
     });
 }
 
 /// Characters that XML does not have, escaped or not, are left out: a document with one could not be read by anybody.
-fn escape(text: &str, out: &mut String, special: impl Fn(char) -> Option<&'static str>) {
+/// What is special are ASCII characters.
+fn escape(text: &str, out: &mut String, special: impl Fn(u8) -> Option<&'static str>) {
+    if !token::is_clean(text) {
+        let clean: String = text.chars().filter(|c| token::is_char(*c)).collect();
+        return escape(&clean, out, special);
+    }
     out.reserve(text.len());
     let mut plain = 0;
-    for (at, c) in text.char_indices() {
-        let instead = match special(c) {
-            Some(instead) => instead,
-            None if super::token::is_char(c) => continue,
-            None => "",
+    for (at, byte) in text.bytes().enumerate() {
+        let Some(instead) = special(byte) else {
+            continue;
         };
         out.push_str(text.get(plain..at).unwrap_or_default());
         out.push_str(instead);
-        plain = at + c.len_utf8();
+        plain = at + 1;
     }
     out.push_str(text.get(plain..).unwrap_or_default());
 }

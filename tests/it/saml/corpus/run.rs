@@ -5,7 +5,7 @@ use std::time::Duration;
 use usher::certificate::{self, Certificate};
 use usher::demo::saml::TestKey;
 use usher::idp::saml::check::Steps;
-use usher::idp::saml::response::{AUTHENTICATED, Expected, Origin, verify};
+use usher::idp::saml::response::{Expected, Origin, verify};
 use usher::idp::saml::{Refused, VerifiedAssertion};
 use usher::keys::saml::{SpKey, SpKeys};
 use usher::secret::Secret;
@@ -57,7 +57,7 @@ pub(super) fn judged(
             Origin::Requested(&setting.request)
         },
         keys,
-        authenticated_within: AUTHENTICATED,
+        authenticated_within: jiff::SignedDuration::from_hours(24),
         authn_context: &[],
         now: setting.now,
     };

@@ -96,6 +96,7 @@ fn config(source: SamlSource) -> SamlConfig {
         name_id_format: None,
         authn_context: Vec::new(),
         force_authn: false,
+        max_age: std::time::Duration::from_secs(86_400),
         is_passive: false,
         idp_initiated: false,
         attributes: SamlAttributes {

@@ -80,7 +80,7 @@ pub(super) fn expected<'a>(origin: Origin<'a>, certificates: &'a [Certificate]) 
         acs: ACS,
         origin,
         keys: &SP_KEYS,
-        authenticated_within: AUTHENTICATED,
+        authenticated_within: SignedDuration::from_hours(24),
         authn_context: &[],
         now: now(),
     }

@@ -83,6 +83,16 @@ fn a_cdata_section_has_no_references() {
 }
 
 #[test]
+fn the_prefix_xml_is_never_declared_and_its_attributes_are_sorted_by_its_namespace() {
+    assert_eq!(
+        canonical(
+            "<a xmlns:xml='http://www.w3.org/XML/1998/namespace' xmlns:p='http://a' xmlns:q='urn:q' q:b='' xml:lang='e' p:b='' z=''/>"
+        ),
+        "<a xmlns:p=\"http://a\" xmlns:q=\"urn:q\" z=\"\" p:b=\"\" xml:lang=\"e\" q:b=\"\"></a>"
+    );
+}
+
+#[test]
 fn declares_only_what_is_visibly_used_and_where_it_is_used() {
     // Exclusive XML Canonicalization 1.0, 2.2: the surroundings do not matter.
     let inside = "<n1:elem2 xmlns:n1=\"http://example.net\" xml:lang=\"en\"><n3:stuff xmlns:n3=\"ftp://example.org\"></n3:stuff></n1:elem2>";
