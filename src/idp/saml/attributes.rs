@@ -49,15 +49,20 @@ pub fn map(assertion: &VerifiedAssertion, names: &SamlAttributes) -> Result<Attr
     };
     let email = sole("e-mail address", &find(&names.email, preset.email), EMAIL)?;
     let groups = find(&names.groups, preset.groups);
+    let given_name = first("given name", &find(&names.given_name, preset.given_name))?;
+    let family_name = first("family name", &find(&names.family_name, preset.family_name))?;
     Ok(Attributes {
         email: match email {
             Some(email) => Some(email),
             None => email_of(assertion.name_id())?,
         },
         email_verified: None,
-        name: first("name", &find(&names.name, preset.name))?,
-        given_name: first("given name", &find(&names.given_name, preset.given_name))?,
-        family_name: first("family name", &find(&names.family_name, preset.family_name))?,
+        name: match first("name", &find(&names.name, preset.name))? {
+            Some(name) => Some(name),
+            None => joined(given_name.as_deref(), family_name.as_deref()),
+        },
+        given_name,
+        family_name,
         username: sole("username", &find(&names.username, preset.username), NAME)?,
         groups: self::groups(&groups, names.groups_separator.as_deref())?,
     })
@@ -176,6 +181,12 @@ fn first(what: &str, found: &[&str]) -> Result<Option<String>, Refused> {
         .first()
         .map(|value| line(&format!("the {what}"), value, NAME))
         .transpose()
+}
+
+/// The full name of somebody whose IdP sends its parts alone, as Keycloak does.
+fn joined(given: Option<&str>, family: Option<&str>) -> Option<String> {
+    let parts: Vec<_> = given.into_iter().chain(family).collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 /// An emailAddress NameID is an e-mail address too.

@@ -64,13 +64,14 @@ export class CookieJar {
     for (const line of setCookies) {
       const [pair, ...attributes] = line.split(';').map((part) => part.trim());
       const at = pair.indexOf('=');
-      const cookie = { name: pair.slice(0, at), value: pair.slice(at + 1), host: hostname, path: pathname.replace(/\/[^/]*$/, '') || '/' };
+      const cookie = { name: pair.slice(0, at), value: pair.slice(at + 1), host: hostname, path: pathname.replace(/\/[^/]*$/, '') || '/', sameSite: '' };
       let ends;
       for (const attribute of attributes) {
         const [key, ...rest] = attribute.split('=');
         const value = rest.join('=');
         switch (key.toLowerCase()) {
           case 'path': cookie.path = value || '/'; break;
+          case 'samesite': cookie.sameSite = value.toLowerCase(); break;
           case 'max-age': ends = Date.now() + Number(value) * 1000; break;
           case 'expires': ends ??= Date.parse(value); break;
           default: break;
@@ -83,8 +84,10 @@ export class CookieJar {
     }
   }
 
-  header(url) {
-    const list = this.for(url).map((cookie) => `${cookie.name}=${cookie.value}`);
+  /** The Cookie header of a request that `site` made: 'same', or 'cross' with or without a safe method of a navigation. */
+  header(url, { site = 'same', safe = true } = {}) {
+    const list = this.for(url).filter(({ sameSite }) => site === 'same' || (safe ? sameSite !== 'strict' : crossesSites(sameSite)))
+      .map((cookie) => `${cookie.name}=${cookie.value}`);
     return list.length ? list.join('; ') : undefined;
   }
 
@@ -101,6 +104,15 @@ export class CookieJar {
   get all() {
     return [...this.#cookies.values()];
   }
+
+  forget(name) {
+    for (const [key, cookie] of this.#cookies) if (cookie.name === name) this.#cookies.delete(key);
+  }
+}
+
+/** Cookies without the attribute pass too: Chromium sends them with a cross-site POST for two minutes after they were set. */
+function crossesSites(sameSite) {
+  return sameSite === 'none' || sameSite === '';
 }
 
 const NAVIGATION = {
@@ -144,7 +156,9 @@ export class Person {
 
   /** One exchange with this person's cookies, as a page's own script would make it unless `headers` say else. */
   async fetch(url, options = {}) {
-    const cookie = this.jar.header(url);
+    const site = options.headers?.['sec-fetch-site'] === 'cross-site' ? 'cross' : 'same';
+    const safe = (options.method ?? 'GET') === 'GET' && options.headers?.['sec-fetch-mode'] === 'navigate';
+    const cookie = this.jar.header(url, { site, safe });
     const headers = { ...(cookie ? { cookie } : {}), ...options.headers };
     const answer = await request(url, { agent: this.agent, ...options, headers });
     this.jar.take(url, answer.headers['set-cookie']);
@@ -157,7 +171,7 @@ export class Person {
     if (!form) throw new Error(`no form on ${page.url} (${page.status}):\n${page.text.slice(0, 2000)}`);
     const action = new URL(form.action || page.url, page.url);
     const fields = { ...form.fields, ...values };
-    const from = 'same-origin';
+    const from = siteOf(page.url, action.href);
     if (form.method === 'GET') {
       for (const [name, value] of Object.entries(fields)) action.searchParams.set(name, value);
       return this.open(action.href, { from });
@@ -165,6 +179,13 @@ export class Person {
     const origin = new URL(page.url).origin;
     return this.open(action.href, { method: 'POST', form: fields, from, headers: { origin } });
   }
+}
+
+/** `Sec-Fetch-Site` of a request from one page to another. The hosts met here have no subdomains. */
+export function siteOf(from, to) {
+  const [a, b] = [new URL(from), new URL(to)];
+  if (a.origin === b.origin) return 'same-origin';
+  return a.hostname === b.hostname ? 'same-site' : 'cross-site';
 }
 
 /** The forms of a page with their hidden and preset fields. Enough for the login pages met here; no HTML parser. */

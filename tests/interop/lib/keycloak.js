@@ -114,7 +114,8 @@ export class Keycloak {
     }
   }
 
-  async admin(method, at, body) {
+  /** One call of the admin API for the realm: `body` as JSON, or `text` as it is. */
+  async admin(method, at, body, text) {
     if (!this.token || Date.now() > this.tokenUntil) {
       const answer = await request(`${this.origin}/realms/master/protocol/openid-connect/token`, {
         method: 'POST',
@@ -126,8 +127,8 @@ export class Keycloak {
     }
     const answer = await request(`${this.origin}/admin/realms/acme${at}`, {
       method,
-      headers: { authorization: `Bearer ${this.token}` },
-      json: body,
+      headers: { authorization: `Bearer ${this.token}`, ...(text === undefined ? {} : { 'content-type': 'text/plain' }) },
+      ...(text === undefined ? { json: body } : { body: text }),
     });
     if (answer.status >= 300) throw new Error(`${method} ${at}: ${answer.status} ${answer.text}`);
     return answer.text ? answer.json : undefined;

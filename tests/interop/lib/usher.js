@@ -56,6 +56,11 @@ export class Usher {
     await this.child.kill('SIGKILL');
   }
 
+  /** What it printed last: a refusal's cause stands in the log alone. */
+  log(lines = 5) {
+    return this.child.output.trimEnd().split('\n').slice(-lines).join('\n');
+  }
+
   async stop() {
     if (!this.child) return;
     await this.child.kill('SIGTERM');

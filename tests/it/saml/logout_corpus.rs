@@ -301,8 +301,11 @@ const POSTED: &[Case] = &[
     at_check("post_other_issuer", Check::Issuer, |s| {
         posted(s, |r| r.issuer = own("https://other.test"))
     }),
-    at_check("post_missing_not_on_or_after", Check::Time, |s| {
-        posted(s, |r| r.not_on_or_after = None)
+    at_check("post_old_without_not_on_or_after", Check::Time, |s| {
+        posted(s, |r| {
+            r.not_on_or_after = None;
+            r.issue_instant = Some(at(s.now, -400));
+        })
     }),
     at_check("post_expired", Check::Time, |s| {
         posted(s, |r| r.not_on_or_after = Some(at(s.now, -90)))
@@ -599,8 +602,11 @@ const REDIRECTED: &[Case] = &[
     at_check("redirect_missing_issuer", Check::Issuer, |s| {
         queried(s, |r| r.issuer = None)
     }),
-    at_check("redirect_missing_not_on_or_after", Check::Time, |s| {
-        queried(s, |r| r.not_on_or_after = None)
+    at_check("redirect_old_without_not_on_or_after", Check::Time, |s| {
+        queried(s, |r| {
+            r.not_on_or_after = None;
+            r.issue_instant = Some(at(s.now, -400));
+        })
     }),
     at_check("redirect_expired", Check::Time, |s| {
         queried(s, |r| r.not_on_or_after = Some(at(s.now, -90)))
@@ -652,6 +658,13 @@ const ANSWERS: &[Case] = &[
 const GOOD: &[Case] = &[
     good("good_post", |s| posted(s, |_| {})),
     good("good_redirect", |s| queried(s, |_| {})),
+    // As Keycloak sends it.
+    good("good_post_without_not_on_or_after", |s| {
+        posted(s, |r| r.not_on_or_after = None)
+    }),
+    good("good_redirect_without_not_on_or_after", |s| {
+        queried(s, |r| r.not_on_or_after = None)
+    }),
     good("good_redirect_without_relay_state", |s| {
         let xml = s.request().to_xml().unwrap();
         Sent::Query(redirect_query("SAMLRequest", &xml, None, Some(RSA)).unwrap())

@@ -390,3 +390,18 @@ fn a_subject_attribute_has_exactly_one_value() {
         assert_eq!(refused.check, Check::Attributes, "{values:?}");
     }
 }
+
+#[test]
+fn joins_the_parts_of_a_name_where_no_full_name_is_sent() {
+    let name = |attributes: &[(&str, &[&str])]| {
+        let attributes = map(&with(attributes), &names(SamlPreset::Usual)).unwrap();
+        attributes.name
+    };
+    let parts: &[(&str, &[&str])] = &[("givenName", &["Ann"]), ("surname", &["Archer"])];
+    assert_eq!(name(parts).as_deref(), Some("Ann Archer"));
+    assert_eq!(name(&parts[..1]).as_deref(), Some("Ann"));
+    assert_eq!(name(&parts[1..]).as_deref(), Some("Archer"));
+    assert_eq!(name(&[("mail", &["ann@acme.example"])]), None);
+    let full: &[(&str, &[&str])] = &[("displayName", &["Ann L. Archer"]), ("givenName", &["Ann"])];
+    assert_eq!(name(full).as_deref(), Some("Ann L. Archer"));
+}

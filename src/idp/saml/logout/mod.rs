@@ -42,7 +42,7 @@ impl VerifiedLogoutRequest {
         &self.session_indexes
     }
 
-    /// Until when its ID must be remembered: `NotOnOrAfter` and the skew.
+    /// Until when its ID must be remembered: `NotOnOrAfter`, or five minutes after `IssueInstant` where there is none, and the skew.
     pub fn valid_until(&self) -> Timestamp {
         self.valid_until
     }

@@ -6,7 +6,7 @@ use super::{Arrived, Expected, LogoutStatus, VerifiedLogoutRequest};
 use crate::idp::saml::assertion::NameId;
 use crate::idp::saml::check::{Check, Refused, shown};
 use crate::idp::saml::encryption::{self, Integrity};
-use crate::idp::saml::response::clock::{Clock, required, with_skew};
+use crate::idp::saml::response::clock::{Clock, instant, later, required, with_skew};
 use crate::idp::saml::response::shape::{self, MANY, Parts, at, closed};
 use crate::idp::saml::response::{FRESH, envelope, statements};
 use crate::idp::saml::signature::{self, SignatureError};
@@ -41,7 +41,11 @@ pub fn verify_request(
         ],
     )?;
     let id = frame(root, &parts, expected)?;
-    let until = required(root, "NotOnOrAfter")?;
+    // It is optional (Core 3.7.1), and Keycloak sends none: the message holds as long as it is fresh then.
+    let until = match instant(root, "NotOnOrAfter")? {
+        Some(until) => until,
+        None => later(required(root, "IssueInstant")?, FRESH),
+    };
     Clock(expected.now).is_before("NotOnOrAfter of the LogoutRequest", until)?;
     if until.duration_since(expected.now) > AHEAD {
         let detail = format!("NotOnOrAfter is {until}, more than a day ahead");

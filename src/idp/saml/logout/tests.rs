@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Arrived, Expected, LogoutRequest, LogoutResponse, LogoutStatus, VerifiedLogoutRequest,
@@ -194,7 +194,6 @@ fn refuses_another_issuer_destination_or_version_and_their_absence() {
 #[test]
 fn refuses_what_is_old_or_of_the_future_or_holds_for_long() {
     let at = |seconds| Some(saml::at(now(), seconds));
-    assert_eq!(changed(|r| r.not_on_or_after = None), Check::Time);
     assert_eq!(changed(|r| r.not_on_or_after = at(-60)), Check::Time);
     assert_eq!(changed(|r| r.not_on_or_after = at(86_401)), Check::Time);
     assert_eq!(changed(|r| r.issue_instant = None), Check::Time);
@@ -203,6 +202,21 @@ fn refuses_what_is_old_or_of_the_future_or_holds_for_long() {
     let mut late = good();
     late.not_on_or_after = at(-59);
     assert!(asked(&signed(late)).is_ok());
+}
+
+#[test]
+fn holds_for_five_minutes_where_the_request_does_not_say() {
+    let at = |seconds| Some(saml::at(now(), seconds));
+    let mut open = good();
+    open.not_on_or_after = None;
+    open.issue_instant = at(-359);
+    let request = asked(&signed(open)).unwrap();
+    assert_eq!(request.valid_until(), now() + SignedDuration::from_secs(1));
+    let old = |r: &mut saml::LogoutRequest| {
+        r.not_on_or_after = None;
+        r.issue_instant = at(-360);
+    };
+    assert_eq!(changed(old), Check::Time);
 }
 
 #[test]
