@@ -149,6 +149,9 @@ reasons! {
     /// The IdP's answer did not pass a check.
     InvalidLogin => FORBIDDEN, "invalid_login", "The sign-in could not be verified",
         "The answer of your identity provider did not pass our checks, so nobody was signed in.", "Try again. If it happens again, give your administrator the request id below.";
+    /// A message of the IdP about signing out did not pass a check.
+    InvalidLogout => FORBIDDEN, "invalid_logout", "The sign-out could not be verified",
+        "A message of your identity provider about signing out did not pass our checks, so it changed nothing here.", "If you were just signing out: you are signed out here. Close your browser, or sign out at your identity provider, to be signed out there too.";
     /// The sign-in state is missing, expired, used or was changed.
     StateInvalid => BAD_REQUEST, "state_invalid", "This sign-in has expired",
         "This sign-in was already used, took too long, or began in another browser.", "Start again. If it keeps happening, allow cookies for this site.";

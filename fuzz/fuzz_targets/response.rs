@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use usher::demo::saml::{Response, insert_after_issuer};
 use usher::idp::saml::check::Steps;
-use usher::idp::saml::response::{AUTHENTICATED, Expected, Origin, verify};
+use usher::idp::saml::response::{Expected, Origin, verify};
 use usher_fuzz::fixture::{ACS, IDP, NAME_ID, REQUEST, SP, now};
 use usher_fuzz::{CERTIFICATES, SP_KEYS, canonical, signed};
 
@@ -44,7 +44,7 @@ fn expected(origin: Origin<'_>) -> Expected<'_> {
         acs: ACS,
         origin,
         keys: &SP_KEYS,
-        authenticated_within: AUTHENTICATED,
+        authenticated_within: jiff::SignedDuration::from_hours(24),
         authn_context: &[],
         now: now(),
     }

@@ -156,7 +156,10 @@ fn way_out(reason: Reason) -> WayOut {
         | Reason::AppTimeout
         | Reason::TooManyRequests
         | Reason::Internal => WayOut::Retry,
-        Reason::NotFound | Reason::BadRequest | Reason::MethodNotAllowed => WayOut::Start,
+        Reason::NotFound
+        | Reason::BadRequest
+        | Reason::MethodNotAllowed
+        | Reason::InvalidLogout => WayOut::Start,
         Reason::UnknownHost | Reason::BodyTooLarge | Reason::HeadersTooLarge => WayOut::None,
     }
 }

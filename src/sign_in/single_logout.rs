@@ -12,7 +12,7 @@ use crate::identity::{IdpId, NameId};
 use crate::idp::saml::binding::Message;
 use crate::idp::saml::logout::{Arrived, Leaving, LogoutStatus, VerifiedLogoutRequest};
 use crate::idp::saml::{Check, FlowSecrets, Outgoing, Refused, SamlError, SamlIdp};
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{FailedCheck, Reason, Refusal};
 use crate::revoke;
 use crate::session::{Named, Which};
 
@@ -139,13 +139,12 @@ impl SignIn {
         message: LogoutMessage<'_>,
         now: Timestamp,
     ) -> Result<LoggedOut, Refusal> {
-        let refuse = |error: SamlError| saml_refusal(&error);
         let idp = &saml.config().id;
         let slo = self.saml_url(message.site, idp, "slo");
         let request = saml
             .logout_request(message.arrived, &slo, now)
             .await
-            .map_err(refuse)?;
+            .map_err(|error| logout_refusal(&error))?;
         self.claim_logout(idp, &request).await?;
         let named = Named {
             idp,
@@ -159,7 +158,7 @@ impl SignIn {
         let answer = saml
             .answer_logout(&request, LogoutStatus::Success, message.relay_state, now)
             .await
-            .map_err(refuse)?;
+            .map_err(|error| logout_refusal(&error))?;
         Ok(match answer {
             Some(way) => LoggedOut::Back(way),
             None => LoggedOut::Here {
@@ -187,7 +186,7 @@ impl SignIn {
             return Ok(());
         }
         let refused = Refused::at(Check::Replay, "the LogoutRequest was used before");
-        Err(saml_refusal(&SamlError::Invalid(refused)))
+        Err(logout_refusal(&SamlError::Invalid(refused)))
     }
 
     /// The IdP says how our own request went. The session here ended before that was sent.
@@ -205,7 +204,7 @@ impl SignIn {
         let status = saml
             .logout_response(message.arrived, &slo, &pending.flow.request_id, now)
             .await
-            .map_err(|error| saml_refusal(&error))?;
+            .map_err(|error| logout_refusal(&error))?;
         let name = cookies::logout_name(message.site);
         Ok(LoggedOut::Here {
             status,
@@ -230,5 +229,23 @@ impl SignIn {
             && pending.idp == saml.config().id
             && pending.origin == message.site.public_url.origin;
         fits.then_some(pending)
+    }
+}
+
+/// What people are told when a message about signing out did not do. The sentences of the checks speak of signing in.
+fn logout_refusal(error: &SamlError) -> Refusal {
+    match error {
+        SamlError::Invalid(refused) => {
+            let reason = Reason::InvalidLogout;
+            Refusal::new(reason, error.to_string()).at_check(FailedCheck {
+                code: refused.check.code(),
+                sentence: reason.message(),
+            })
+        }
+        SamlError::Unavailable(_)
+        | SamlError::Denied(_)
+        | SamlError::Malformed(_)
+        | SamlError::Busy
+        | SamlError::Internal(_) => saml_refusal(error),
     }
 }

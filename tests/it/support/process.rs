@@ -241,6 +241,8 @@ fn spawn(directory: &Path, environment: &[(String, String)]) -> (Child, Arc<Mute
     let mut child = Command::new(binary())
         .args(["run", "--config"])
         .arg(directory.join("usher.yaml"))
+        // Pages of 2 MiB would blur what is said about memory.
+        .env("MIMALLOC_ALLOW_THP", "0")
         .envs(environment.iter().map(|(k, v)| (k, v)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
