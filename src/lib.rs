@@ -1,5 +1,4 @@
 //! usher: a reverse-proxy authentication sidecar.
-#![allow(clippy::todo)]
 
 pub mod access;
 pub mod certificate;
