@@ -2,7 +2,13 @@
 
 use jiff::Timestamp;
 
+use crate::identity::{IdpId, hash};
 use crate::store::{Store, StoreError};
+
+/// What is claimed for an id that an IdP gave (of an assertion, a token, a session): its ids are its own, and may be long.
+pub fn id_of(idp: &IdpId, id: &str) -> String {
+    hash(&format!("{idp}\0{id}"))
+}
 
 /// Claims in the store.
 #[derive(Clone, Debug)]
@@ -71,6 +77,14 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn one_id_of_two_idps_is_claimed_twice() {
+        let key = |idp: &str, id: &str| id_of(&IdpId::new(idp), id);
+        assert_ne!(key("a", "_1"), key("b", "_1"));
+        assert_ne!(key("a", "_1"), key("a", "_2"));
+        assert_eq!(key("a", "_1").len(), 64);
     }
 
     #[tokio::test]

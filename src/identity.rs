@@ -116,14 +116,19 @@ impl NameId {
     /// By what the store finds its sessions: SHA-256 over format and value in hexadecimal, so that it tells neither.
     pub fn key(&self) -> String {
         // Neither part can hold a NUL (XML 1.0, 2.2), so no two names share a text.
-        let text = format!("{}\0{}", self.format, self.value);
-        let mut key = String::new();
-        for byte in digest(&SHA256, text.as_bytes()).as_ref() {
-            // Writing to a string cannot fail.
-            let _ = write!(key, "{byte:02x}");
-        }
-        key
+        hash(&format!("{}\0{}", self.format, self.value))
     }
+}
+
+/// SHA-256 in hexadecimal: a name of fixed length for what must not be stored or shown as it is.
+pub(crate) fn hash(text: &str) -> String {
+    let digest = digest(&SHA256, text.as_bytes());
+    let mut hash = String::with_capacity(2 * digest.as_ref().len());
+    for byte in digest.as_ref() {
+        // Writing to a string cannot fail.
+        let _ = write!(hash, "{byte:02x}");
+    }
+    hash
 }
 
 impl fmt::Debug for NameId {

@@ -1,10 +1,10 @@
 //! An OIDC IdP signs somebody out: by a call of its own (Back-Channel Logout 1.0), or through the browser (Front-Channel Logout 1.0).
 
-use aws_lc_rs::digest::{SHA256, digest};
 use jiff::{SignedDuration, Timestamp};
 
-use super::pending::{self, VALID_FOR};
+use super::pending::VALID_FOR;
 use super::{SignIn, oidc_refusal, store_refusal};
+use crate::claims;
 use crate::identity::IdpId;
 use crate::idp::Idp;
 use crate::idp::oidc::{OidcError, OidcIdp};
@@ -40,7 +40,11 @@ impl SignIn {
             })?;
         let is_new = self
             .claims
-            .claim("logout", &key(id, token.jti()), token.valid_until())
+            .claim(
+                "logout",
+                &claims::id_of(id, token.jti()),
+                token.valid_until(),
+            )
             .await
             .map_err(|error| store_refusal(&error))?;
         if !is_new {
@@ -84,7 +88,7 @@ impl SignIn {
         if let Some(sid) = of.idp_session {
             let until = now + SignedDuration::from_secs(VALID_FOR);
             self.claims
-                .claim(ENDED, &key(of.idp, sid), until)
+                .claim(ENDED, &claims::id_of(of.idp, sid), until)
                 .await
                 .map_err(|error| store_refusal(&error))?;
         }
@@ -98,7 +102,7 @@ impl SignIn {
     /// Whether the IdP ended the session that somebody is just signing in with.
     pub(super) async fn was_ended_there(&self, idp: &IdpId, sid: &str) -> Result<bool, Refusal> {
         self.claims
-            .is_claimed(ENDED, &key(idp, sid))
+            .is_claimed(ENDED, &claims::id_of(idp, sid))
             .await
             .map_err(|error| store_refusal(&error))
     }
@@ -112,10 +116,4 @@ impl SignIn {
             )),
         }
     }
-}
-
-/// An IdP's ids are its own, and may be long.
-fn key(idp: &IdpId, id: &str) -> String {
-    let text = format!("{idp}\0{id}");
-    pending::hex(digest(&SHA256, text.as_bytes()).as_ref())
 }

@@ -1,7 +1,6 @@
 //! What a sign-in remembers between leaving for the IdP and coming back: sealed in one cookie for
 //! each attempt, so that anonymous requests cost the server no memory and several tabs all succeed.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
@@ -9,7 +8,7 @@ use subtle::ConstantTimeEq;
 use super::cookies::{self, BrowserCookies};
 use super::looping;
 use crate::config::Site;
-use crate::identity::IdpId;
+use crate::identity::{IdpId, hash};
 use crate::idp::{oidc, saml};
 use crate::seal::{SealError, SealRing};
 
@@ -135,7 +134,7 @@ impl PendingLogin {
 
     /// What is claimed in the store when it is used: tells nothing of the state itself.
     pub(super) fn claim_id(&self) -> String {
-        hex(digest(&SHA256, self.flow.token().as_bytes()).as_ref())
+        hash(self.flow.token())
     }
 }
 
@@ -149,18 +148,9 @@ fn cookie_name(site: &Site, started_at: i64, state: &str) -> String {
 
 /// Names the attempt in its cookie's name without telling its state.
 fn state_mark(state: &str) -> String {
-    let hash = digest(&SHA256, state.as_bytes());
-    hex(hash.as_ref().get(..8).unwrap_or_default())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            use std::fmt::Write;
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    let mut mark = hash(state);
+    mark.truncate(16);
+    mark
 }
 
 #[cfg(test)]

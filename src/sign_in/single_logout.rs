@@ -1,12 +1,12 @@
 //! SAML single logout (Profiles 4.4): what an IdP sends through the browser, and its answer to ours.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use super::cookies::{self, BrowserCookies};
-use super::{SignIn, pending, saml_refusal, store_refusal};
+use super::{SignIn, saml_refusal, store_refusal};
+use crate::claims;
 use crate::config::Site;
 use crate::identity::{IdpId, NameId};
 use crate::idp::saml::binding::Message;
@@ -175,8 +175,7 @@ impl SignIn {
         idp: &IdpId,
         request: &VerifiedLogoutRequest,
     ) -> Result<(), Refusal> {
-        let text = format!("{idp}\0{}", request.id());
-        let id = pending::hex(digest(&SHA256, text.as_bytes()).as_ref());
+        let id = claims::id_of(idp, request.id());
         let is_new = self
             .claims
             .claim("logout", &id, request.valid_until())
