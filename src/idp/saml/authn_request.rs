@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::signature::sign_enveloped;
+use super::signature;
 use super::xml::write::Element;
-use super::xml::{ASSERTION, PROTOCOL, time};
+use super::xml::{PROTOCOL, time};
 use crate::config::{NameIdFormat, SamlConfig};
 use crate::keys::saml::{KeyError, SpKey};
 
@@ -40,16 +40,11 @@ impl AuthnRequest<'_> {
     /// # Errors
     /// [`KeyError`] if the key cannot sign.
     pub fn to_xml(self, key: Option<&SpKey>) -> Result<String, KeyError> {
-        let unsigned = self.element(None).finish();
-        let Some(key) = key else {
-            return Ok(unsigned);
-        };
-        let signature = sign_enveloped(&unsigned, self.id, key)?;
-        Ok(self.element(Some(&signature)).finish())
+        signature::write(key, self.id, |signature| self.element(signature))
     }
 
     /// Attributes by name and children in the order of the schema: the signature right after `Issuer`.
-    fn element(&self, signature: Option<&str>) -> Element {
+    fn element(&self, signature: &str) -> Element {
         let mut request = Element::new("samlp:AuthnRequest")
             .attribute("xmlns:samlp", PROTOCOL)
             .attribute("AssertionConsumerServiceURL", self.acs)
@@ -65,10 +60,8 @@ impl AuthnRequest<'_> {
             .attribute("IssueInstant", &time::write(self.now))
             .attribute("ProtocolBinding", HTTP_POST)
             .attribute("Version", "2.0")
-            .child(of_assertion("saml:Issuer", self.issuer));
-        if let Some(signature) = signature {
-            request = request.raw(signature);
-        }
+            .child(Element::of_assertion("saml:Issuer", self.issuer))
+            .raw(signature);
         if let Some(format) = self.config.name_id_format {
             request = request.child(name_id_policy(format));
         }
@@ -77,13 +70,6 @@ impl AuthnRequest<'_> {
         }
         request
     }
-}
-
-/// An element of the assertion namespace, which canonical form declares where it is used and not above.
-fn of_assertion(name: &'static str, text: &str) -> Element {
-    Element::new(name)
-        .attribute("xmlns:saml", ASSERTION)
-        .text(text)
 }
 
 /// `AllowCreate` lets the IdP make an identifier for somebody who comes for the first time; without it, Keycloak and
@@ -102,7 +88,7 @@ fn name_id_policy(format: NameIdFormat) -> Element {
 fn requested_context(classes: &[String]) -> Element {
     let context = Element::new("samlp:RequestedAuthnContext").attribute("Comparison", "exact");
     classes.iter().fold(context, |context, class| {
-        context.child(of_assertion("saml:AuthnContextClassRef", class))
+        context.child(Element::of_assertion("saml:AuthnContextClassRef", class))
     })
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::authn_request::AuthnRequest;
-use super::binding::{Message, post, redirect, with_login_hint};
+use super::binding::{self, Message, post, with_login_hint};
 use super::check::{Check, Refused, Steps};
 use super::metadata::IdpMetadata;
 use super::metadata::idp::{Binding, Endpoint};
@@ -21,7 +21,7 @@ use super::{
     attributes,
 };
 use crate::config::{self, NameIdFormat, SamlConfig, SamlSource};
-use crate::keys::saml::KeyError;
+use crate::keys::saml::{KeyError, SpKey};
 
 /// Bytes of a response.
 const XML_LIMIT: usize = 1024 * 1024;
@@ -99,15 +99,16 @@ impl SamlIdp {
             Some(hint) => with_login_hint(&endpoint.location, hint),
             None => endpoint.location.clone(),
         };
-        Ok(match endpoint.binding {
-            Binding::Redirect => {
-                let xml = request.to_xml(None)?;
-                redirect::encode(&to, Message::Request, &xml, relay_state, key)?
-            }
-            Binding::Post => {
-                post::encode(&to, Message::Request, &request.to_xml(key)?, relay_state)
-            }
-        })
+        let write = |key: Option<&SpKey>| request.to_xml(key);
+        let way = binding::encode(
+            endpoint.binding,
+            &to,
+            Message::Request,
+            relay_state,
+            key,
+            write,
+        )?;
+        Ok(way)
     }
 
     /// Verifies what was posted to the assertion consumer service at `acs`. Whether it was posted before is for the caller to
@@ -123,8 +124,7 @@ impl SamlIdp {
         now: Timestamp,
     ) -> Result<VerifiedResponse, SamlError> {
         let xml = post::decode(saml_response, XML_LIMIT).map_err(SamlError::Malformed)?;
-        let metadata = self.metadata.current(now).await?;
-        let work = Arc::new(Work {
+        let work = Work {
             config: Arc::clone(&self.config),
             saml: Arc::clone(&self.saml),
             sp: self.sp.clone(),
@@ -135,19 +135,8 @@ impl SamlIdp {
             },
             xml,
             now,
-        });
-        let first = self.verify(&work, metadata).await;
-        // The IdP may sign with a key that it published a moment ago.
-        let newer = if failed_at(&first, Check::Signature) {
-            self.metadata.refresh_for_unknown_key(now).await
-        } else {
-            None
         };
-        let verified = match newer {
-            Some(newer) => self.verify(&work, newer).await,
-            None => first,
-        };
-        match verified {
+        match self.verified(now, move |metadata| work.run(metadata)).await {
             Err(SamlError::Invalid(refused)) if refused.check == Check::Status => {
                 Err(SamlError::Denied(refused.detail))
             }
@@ -155,18 +144,29 @@ impl SamlIdp {
         }
     }
 
-    async fn verify(
+    /// Verifies by the IdP's metadata; if the signature is of no key in it, once more by what the IdP publishes now, as it may
+    /// sign with a key that is new.
+    pub(super) async fn verified<T: Send + 'static>(
         &self,
-        work: &Arc<Work>,
-        metadata: Arc<IdpMetadata>,
-    ) -> Result<VerifiedResponse, SamlError> {
-        let work = Arc::clone(work);
-        self.in_turn(move || work.run(&metadata)).await
+        now: Timestamp,
+        verify: impl Fn(&IdpMetadata) -> Result<T, SamlError> + Send + Sync + 'static,
+    ) -> Result<T, SamlError> {
+        let metadata = self.metadata.current(now).await?;
+        let verify = Arc::new(verify);
+        let again = Arc::clone(&verify);
+        let first = self.in_turn(move || verify(&metadata)).await;
+        if !failed_at(&first, Check::Signature) {
+            return first;
+        }
+        match self.metadata.refresh_for_unknown_key(now).await {
+            Some(newer) => self.in_turn(move || again(&newer)).await,
+            None => first,
+        }
     }
 
     /// Runs `work` on a thread that may be busy for some milliseconds; only so many at once, and none that waits for long.
     /// The turn ends with the work, also when nobody waits for it any more.
-    pub(super) async fn in_turn<T: Send + 'static>(
+    async fn in_turn<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, SamlError> + Send + 'static,
     ) -> Result<T, SamlError> {

@@ -37,6 +37,9 @@ use crate::outbound::Outbound;
 /// Messages that are verified at once, beyond those that wait: each takes one core for some milliseconds at most.
 const AT_ONCE: usize = 4;
 
+/// The top-level status of what went well (SAML Core 3.2.2.2).
+const SUCCESS: &str = "urn:oasis:names:tc:SAML:2.0:status:Success";
+
 /// One SAML identity provider.
 #[derive(Debug)]
 pub struct SamlIdp {

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use self::algorithm::DigestAlgorithm;
 use self::shape::{Signature, SignedInfo};
+use super::check::Check;
 use super::response::SKEW;
 use super::xml::write::Element;
 use super::xml::{self, DSIG, EXCLUSIVE_C14N, Limits, Node, canonical};
@@ -60,6 +61,16 @@ pub enum SignatureError {
         /// `notAfter`.
         not_after: Timestamp,
     },
+}
+
+impl SignatureError {
+    /// The step of the verification that failed.
+    pub fn check(&self) -> Check {
+        match self {
+            Self::CertificateDates { .. } => Check::CertificateDates,
+            Self::Shape(_) | Self::Algorithm(_) | Self::Digest | Self::Value(_) => Check::Signature,
+        }
+    }
 }
 
 /// The `ds:Signature` child of an element, if it has one.
@@ -181,6 +192,24 @@ pub fn sign_enveloped(canonical: &str, id: &str, key: &SpKey) -> Result<String, 
         .child(Element::new("ds:SignatureValue").text(&STANDARD.encode(value)))
         .child(key_info);
     Ok(signature.finish())
+}
+
+/// An element that usher writes, signed where a key is given: `element` makes it with the signature that it is given, which is
+/// empty at first.
+///
+/// # Errors
+/// [`KeyError`] if the key cannot sign.
+pub fn write(
+    key: Option<&SpKey>,
+    id: &str,
+    element: impl Fn(&str) -> Element,
+) -> Result<String, KeyError> {
+    let plain = element("").finish();
+    let Some(key) = key else {
+        return Ok(plain);
+    };
+    let signature = sign_enveloped(&plain, id, key)?;
+    Ok(element(&signature).finish())
 }
 
 /// The content of a `ds:SignedInfo`.

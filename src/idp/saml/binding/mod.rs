@@ -5,6 +5,9 @@ pub mod redirect;
 
 use url::Url;
 
+use super::metadata::idp::Binding;
+use crate::keys::saml::{KeyError, SpKey};
+
 /// Bytes of a `RelayState` that comes with a message. The standard allows 80 (Bindings 3.4.3), but IdPs send URLs and longer
 /// keys of their own with logout requests, which have to be sent back as they are; the answer must still fit into a URL.
 pub const RELAY_STATE: usize = 1024;
@@ -50,4 +53,23 @@ pub enum Outgoing {
         /// Names and values.
         fields: Vec<(&'static str, String)>,
     },
+}
+
+/// A message on its way to `to` by `binding`, signed where a key is given: over the query of a redirect, or in the XML that
+/// `write` makes with that key.
+///
+/// # Errors
+/// [`KeyError`] if the key cannot sign.
+pub fn encode(
+    binding: Binding,
+    to: &Url,
+    message: Message,
+    relay_state: Option<&str>,
+    key: Option<&SpKey>,
+    write: impl FnOnce(Option<&SpKey>) -> Result<String, KeyError>,
+) -> Result<Outgoing, KeyError> {
+    match binding {
+        Binding::Redirect => redirect::encode(to, message, &write(None)?, relay_state, key),
+        Binding::Post => Ok(post::encode(to, message, &write(key)?, relay_state)),
+    }
 }

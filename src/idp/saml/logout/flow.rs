@@ -1,6 +1,5 @@
 //! Single logout at one IdP: on the way out, and what comes in.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,11 +7,11 @@ use jiff::Timestamp;
 use super::{
     Arrived, Expected, LogoutRequest, LogoutResponse, LogoutStatus, VerifiedLogoutRequest, read,
 };
-use crate::idp::saml::binding::{Message, post, redirect};
-use crate::idp::saml::check::{Check, Refused};
-use crate::idp::saml::metadata::IdpMetadata;
+use crate::idp::saml::binding::{self, Message};
+use crate::idp::saml::check::Refused;
 use crate::idp::saml::metadata::idp::Binding;
 use crate::idp::saml::{FlowSecrets, NameId, Outgoing, SamlError, SamlIdp};
+use crate::keys::saml::SpKey;
 
 /// Signing out here has happened already, so that nobody waits for longer to sign out there too.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -57,18 +56,10 @@ impl SamlIdp {
         };
         let relay_state = Some(leaving.flow.relay_state.as_str());
         let (to, key) = (&endpoint.location, self.sp.keys.signer());
-        Ok(Some(match endpoint.binding {
-            Binding::Redirect => {
-                let xml = request.to_xml(None)?;
-                redirect::encode(to, Message::Request, &xml, relay_state, Some(key))?
-            }
-            Binding::Post => post::encode(
-                to,
-                Message::Request,
-                &request.to_xml(Some(key))?,
-                relay_state,
-            ),
-        }))
+        let write = |key: Option<&SpKey>| request.to_xml(key);
+        let message = Message::Request;
+        let way = binding::encode(endpoint.binding, to, message, relay_state, Some(key), write)?;
+        Ok(Some(way))
     }
 
     /// Verifies a `LogoutRequest` that arrived at `slo`. Whether it arrived before is for the caller to see to.
@@ -130,18 +121,10 @@ impl SamlIdp {
             status,
         };
         let key = self.sp.keys.signer();
-        Ok(Some(match endpoint.binding {
-            Binding::Redirect => {
-                let xml = response.to_xml(None)?;
-                redirect::encode(to, Message::Response, &xml, relay_state, Some(key))?
-            }
-            Binding::Post => post::encode(
-                to,
-                Message::Response,
-                &response.to_xml(Some(key))?,
-                relay_state,
-            ),
-        }))
+        let write = |key: Option<&SpKey>| response.to_xml(key);
+        let message = Message::Response;
+        let way = binding::encode(endpoint.binding, to, message, relay_state, Some(key), write)?;
+        Ok(Some(way))
     }
 
     async fn verify_logout<T: Send + 'static>(
@@ -151,10 +134,9 @@ impl SamlIdp {
         now: Timestamp,
         verify: impl Fn(&Arrived, &Expected<'_>) -> Result<T, Refused> + Send + Sync + 'static,
     ) -> Result<T, SamlError> {
-        let metadata = self.metadata.current(now).await?;
         let sp = self.sp.clone();
         let slo = slo.to_owned();
-        let work = Arc::new(move |metadata: &IdpMetadata| {
+        self.verified(now, move |metadata| {
             let expected = Expected {
                 idp: &metadata.entity_id,
                 certificates: &metadata.certificates,
@@ -163,17 +145,7 @@ impl SamlIdp {
                 now,
             };
             Ok(verify(&arrived, &expected)?)
-        });
-        let again = Arc::clone(&work);
-        match self.in_turn(move || work(&metadata)).await {
-            // The IdP may sign with a key that it published a moment ago.
-            Err(SamlError::Invalid(refused)) if refused.check == Check::Signature => {
-                match self.metadata.refresh_for_unknown_key(now).await {
-                    Some(newer) => self.in_turn(move || again(&newer)).await,
-                    None => Err(SamlError::Invalid(refused)),
-                }
-            }
-            other => other,
-        }
+        })
+        .await
     }
 }

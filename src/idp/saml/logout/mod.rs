@@ -17,6 +17,9 @@ pub use flow::Leaving;
 pub use read::{verify_request, verify_response};
 pub use write::{LogoutRequest, LogoutResponse};
 
+/// The second status code of somebody who could not sign out everywhere (Core 3.2.2.2).
+const PARTIAL_LOGOUT: &str = "urn:oasis:names:tc:SAML:2.0:status:PartialLogout";
+
 /// A `LogoutRequest` of the IdP whose every check passed. Built only by [`verify_request`].
 #[derive(Debug)]
 pub struct VerifiedLogoutRequest {

@@ -2,7 +2,8 @@
 
 use jiff::SignedDuration;
 
-use super::{Arrived, Expected, LogoutStatus, VerifiedLogoutRequest};
+use super::{Arrived, Expected, LogoutStatus, PARTIAL_LOGOUT, VerifiedLogoutRequest};
+use crate::idp::saml::SUCCESS;
 use crate::idp::saml::assertion::NameId;
 use crate::idp::saml::check::{Check, Refused, shown};
 use crate::idp::saml::encryption::{self, Integrity};
@@ -12,8 +13,6 @@ use crate::idp::saml::response::{FRESH, envelope, statements};
 use crate::idp::saml::signature::{self, SignatureError};
 use crate::idp::saml::xml::{self, ASSERTION, DSIG, Limits, Node, PROTOCOL, XmlError};
 
-const SUCCESS: &str = "urn:oasis:names:tc:SAML:2.0:status:Success";
-const PARTIAL_LOGOUT: &str = "urn:oasis:names:tc:SAML:2.0:status:PartialLogout";
 /// Sessions that one request may name.
 const SESSION_INDEXES: usize = 100;
 /// How far ahead `NotOnOrAfter` may be: for so long the ID is remembered.
@@ -220,12 +219,5 @@ fn not_xml(error: XmlError) -> Refused {
 }
 
 fn bad_signature(error: SignatureError) -> Refused {
-    let check = match &error {
-        SignatureError::CertificateDates { .. } => Check::CertificateDates,
-        SignatureError::Shape(_)
-        | SignatureError::Algorithm(_)
-        | SignatureError::Digest
-        | SignatureError::Value(_) => Check::Signature,
-    };
-    Refused::at(check, error.to_string())
+    Refused::at(error.check(), error.to_string())
 }

@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::LogoutStatus;
+use super::{LogoutStatus, PARTIAL_LOGOUT};
+use crate::idp::saml::SUCCESS;
 use crate::idp::saml::assertion::NameId;
 use crate::idp::saml::signature;
 use crate::idp::saml::xml::write::Element;
@@ -11,9 +12,7 @@ use crate::keys::saml::{KeyError, SpKey};
 
 /// How long our request may be on its way through the browser.
 const VALID_FOR: SignedDuration = SignedDuration::from_mins(5);
-const SUCCESS: &str = "urn:oasis:names:tc:SAML:2.0:status:Success";
 const RESPONDER: &str = "urn:oasis:names:tc:SAML:2.0:status:Responder";
-const PARTIAL_LOGOUT: &str = "urn:oasis:names:tc:SAML:2.0:status:PartialLogout";
 
 /// What our own `LogoutRequest` says.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +37,7 @@ impl LogoutRequest<'_> {
     /// # Errors
     /// [`KeyError`] if the key cannot sign.
     pub fn to_xml(self, key: Option<&SpKey>) -> Result<String, KeyError> {
-        signed(key, self.id, |signature| self.element(signature))
+        signature::write(key, self.id, |signature| self.element(signature))
     }
 
     fn element(&self, signature: &str) -> Element {
@@ -49,7 +48,7 @@ impl LogoutRequest<'_> {
             .attribute("IssueInstant", &time::write(self.now))
             .attribute("NotOnOrAfter", &time::write(not_on_or_after))
             .attribute("Version", "2.0")
-            .child(issuer(self.issuer))
+            .child(Element::of_assertion("saml:Issuer", self.issuer))
             .raw(signature)
             .child(name_id(self.name_id));
         match self.session_index {
@@ -82,7 +81,7 @@ impl LogoutResponse<'_> {
     /// # Errors
     /// [`KeyError`] if the key cannot sign.
     pub fn to_xml(self, key: Option<&SpKey>) -> Result<String, KeyError> {
-        signed(key, self.id, |signature| self.element(signature))
+        signature::write(key, self.id, |signature| self.element(signature))
     }
 
     fn element(&self, signature: &str) -> Element {
@@ -92,36 +91,14 @@ impl LogoutResponse<'_> {
             .attribute("InResponseTo", self.in_response_to)
             .attribute("IssueInstant", &time::write(self.now))
             .attribute("Version", "2.0")
-            .child(issuer(self.issuer))
+            .child(Element::of_assertion("saml:Issuer", self.issuer))
             .raw(signature)
             .child(Element::new("samlp:Status").child(status(self.status)))
     }
 }
 
-/// The element once without its signature, to sign it, and then with it.
-fn signed(
-    key: Option<&SpKey>,
-    id: &str,
-    element: impl Fn(&str) -> Element,
-) -> Result<String, KeyError> {
-    let plain = element("").finish();
-    match key {
-        None => Ok(plain),
-        Some(key) => {
-            let signature = signature::sign_enveloped(&plain, id, key)?;
-            Ok(element(&signature).finish())
-        }
-    }
-}
-
 fn root(name: &'static str) -> Element {
     Element::new(name).attribute("xmlns:samlp", PROTOCOL)
-}
-
-fn issuer(entity_id: &str) -> Element {
-    Element::new("saml:Issuer")
-        .attribute("xmlns:saml", ASSERTION)
-        .text(entity_id)
 }
 
 /// Exactly as the IdP gave it: it finds its own session by all four parts.

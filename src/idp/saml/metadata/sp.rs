@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::idp::saml::signature::sign_enveloped;
+use crate::idp::saml::signature;
 use crate::idp::saml::xml::write::Element;
 use crate::idp::saml::xml::{DSIG, METADATA, PROTOCOL};
 use crate::keys::saml::{KeyError, SpKey, SpKeys};
@@ -43,20 +43,17 @@ impl SpMetadata<'_> {
     /// [`KeyError`] if the key cannot sign.
     pub fn to_xml(self) -> Result<String, KeyError> {
         let signer = self.keys.signer();
-        let signature = sign_enveloped(&self.element(None).finish(), ID, signer)?;
-        Ok(self.element(Some(&signature)).finish())
+        signature::write(Some(signer), ID, |signature| self.element(signature))
     }
 
     /// The signature is the first child, unlike in messages (Metadata 3.1).
-    fn element(&self, signature: Option<&str>) -> Element {
-        let mut entity = Element::new("md:EntityDescriptor")
+    fn element(&self, signature: &str) -> Element {
+        Element::new("md:EntityDescriptor")
             .attribute("xmlns:md", METADATA)
             .attribute("ID", ID)
-            .attribute("entityID", self.entity_id);
-        if let Some(signature) = signature {
-            entity = entity.raw(signature);
-        }
-        entity.child(self.role())
+            .attribute("entityID", self.entity_id)
+            .raw(signature)
+            .child(self.role())
     }
 
     /// `WantAssertionsSigned` makes IdPs that read metadata sign the assertion itself, also where they would sign nothing. usher

@@ -1,12 +1,12 @@
 //! The checks of the `samlp:Response` itself (SAML Core 3.2.2, Profiles 4.1.4.3).
 
+use super::super::SUCCESS;
 use super::super::check::{Check, Refused, Steps, shown};
 use super::super::xml::{ASSERTION, Node, PROTOCOL, attribute, optional_attribute, text};
 use super::clock::{Clock, required};
 use super::shape::{Envelope, at, closed};
 use super::{Expected, FRESH, Origin};
 
-const SUCCESS: &str = "urn:oasis:names:tc:SAML:2.0:status:Success";
 const ENTITY: &str = "urn:oasis:names:tc:SAML:2.0:nameid-format:entity";
 /// What all status codes begin with.
 const STATUS: &str = "urn:oasis:names:tc:SAML:2.0:status:";

@@ -189,13 +189,6 @@ fn verified(
     steps: &mut Steps,
 ) -> Result<Option<SignedOctets>, Refused> {
     let refused = |error: SignatureError| {
-        let check = match &error {
-            SignatureError::CertificateDates { .. } => Check::CertificateDates,
-            SignatureError::Shape(_)
-            | SignatureError::Algorithm(_)
-            | SignatureError::Digest
-            | SignatureError::Value(_) => Check::Signature,
-        };
         // The commonest reason for a foreign key is a foreign IdP: say so.
         let issuer = envelope::claimed_issuer(element)
             .filter(|issuer| issuer != expected.idp)
@@ -207,7 +200,7 @@ fn verified(
                 )
             });
         Refused::at(
-            check,
+            error.check(),
             format!("{name}: {error}{}", issuer.unwrap_or_default()),
         )
     };

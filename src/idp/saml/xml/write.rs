@@ -23,6 +23,13 @@ impl Element {
         }
     }
 
+    /// An element of the assertion namespace that holds text. Canonical form declares the namespace where it is used, not above.
+    pub fn of_assertion(name: &'static str, text: &str) -> Self {
+        Self::new(name)
+            .attribute("xmlns:saml", super::ASSERTION)
+            .text(text)
+    }
+
     /// Adds an attribute or namespace declaration; the value is escaped.
     #[must_use]
     pub fn attribute(mut self, name: &str, value: &str) -> Self {

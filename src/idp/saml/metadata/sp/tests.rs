@@ -34,7 +34,7 @@ fn with<T>(requests_signed: bool, look: impl FnOnce(SpMetadata<'_>) -> T) -> T {
 
 #[test]
 fn says_all_in_the_order_of_the_schema() {
-    let text = with(true, |metadata| metadata.element(None).finish());
+    let text = with(true, |metadata| metadata.element("").finish());
     let document = xml::parse(text.as_bytes(), &Limits::METADATA).unwrap();
     let root = document.root_element();
     assert_eq!(
@@ -84,7 +84,7 @@ fn says_all_in_the_order_of_the_schema() {
 #[test]
 fn publishes_every_key_for_both_uses_the_signer_first() {
     let keys = keys();
-    let text = with(false, |metadata| metadata.element(None).finish());
+    let text = with(false, |metadata| metadata.element("").finish());
     assert!(text.contains("AuthnRequestsSigned=\"false\""));
     let document = xml::parse(text.as_bytes(), &Limits::METADATA).unwrap();
     let found: Vec<_> = document
@@ -134,6 +134,6 @@ fn is_signed_as_its_first_child_and_stays_the_same() {
     let certificate = keys().signer().certificate().clone();
     let now = "2027-01-01T00:00:00Z".parse().unwrap();
     let signed = signature::verify_enveloped(root, found, &[certificate], now).unwrap();
-    let unsigned = with(true, |metadata| metadata.element(None).finish());
+    let unsigned = with(true, |metadata| metadata.element("").finish());
     assert_eq!(String::from_utf8_lossy(signed.as_bytes()), unsigned);
 }
