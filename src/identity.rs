@@ -72,14 +72,26 @@ pub enum Protocol {
     Oidc,
     /// SAML 2.0.
     Saml,
+    /// Not signed in yet: known by SCIM alone. No session is of such a subject.
+    Scim,
+    /// usher's own sign-in by password.
+    Local,
 }
 
 impl Protocol {
+    /// Of what [`Protocol::as_str`] wrote.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let all = [Self::Oidc, Self::Saml, Self::Scim, Self::Local];
+        all.into_iter().find(|protocol| protocol.as_str() == text)
+    }
+
     /// The name in the callback body and in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Oidc => "oidc",
             Self::Saml => "saml",
+            Self::Scim => "scim",
+            Self::Local => "local",
         }
     }
 }
@@ -154,6 +166,9 @@ pub struct Attributes {
     pub username: Option<String>,
     /// Groups as the IdP names them, in its order.
     pub groups: Vec<String>,
+    /// What finds the person in the IdP's directory (SCIM): the value of `scim.match.attribute`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory_key: Option<String>,
 }
 
 /// A user as seen through one subject: what a session is of, and what an app is told.
@@ -167,6 +182,45 @@ pub struct Person {
     pub attributes: Attributes,
     /// What the apps answered for that user so far.
     pub accounts: Vec<Account>,
+    /// What an admin or an invitation gave.
+    pub grants: Vec<Grant>,
+}
+
+/// Leave to use an app that does not come from groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The app.
+    pub app: AppId,
+    /// The role; none: invited, with the app's default role.
+    pub role: Option<Role>,
+    /// Where it comes from.
+    pub source: GrantSource,
+}
+
+/// Who gave a [`Grant`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GrantSource {
+    /// An admin, to a user who was there.
+    Admin,
+    /// The invitation by which the user came.
+    Invitation,
+}
+
+impl GrantSource {
+    /// The name in the store and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Invitation => "invitation",
+        }
+    }
+
+    /// Of what [`GrantSource::as_str`] wrote.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let all = [Self::Admin, Self::Invitation];
+        all.into_iter().find(|source| source.as_str() == text)
+    }
 }
 
 impl Person {
@@ -187,6 +241,8 @@ pub struct Account {
     pub roles: Vec<Role>,
     /// Whether the app lets the user in.
     pub state: AccountState,
+    /// Whether the app was told last that the user is active.
+    pub active: bool,
     /// Fingerprint of what the app was told last; see `provision`.
     pub told: String,
 }

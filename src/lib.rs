@@ -1,6 +1,10 @@
 //! usher: a reverse-proxy authentication sidecar.
 
+#![allow(clippy::todo)]
+
 pub mod access;
+pub mod admin;
+pub mod audit;
 pub mod certificate;
 pub mod claims;
 pub mod cli;

@@ -3,6 +3,9 @@
 
 use jiff::Timestamp;
 
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::identity::UserId;
 use crate::session::{Sessions, Which};
 use crate::store::StoreError;
 
@@ -13,8 +16,14 @@ pub enum Why {
     SignedOut,
     /// The same browser signed in anew.
     Replaced,
-    /// The IdP refused to renew it.
+    /// The IdP refused to renew it, or ended it.
     IdpEnded,
+    /// An admin ended it.
+    Admin,
+    /// The user was deactivated, by SCIM or by an admin.
+    Deactivated,
+    /// No role is left that lets the user in.
+    AccessLost,
 }
 
 impl Why {
@@ -24,6 +33,9 @@ impl Why {
             Self::SignedOut => "signed_out",
             Self::Replaced => "replaced",
             Self::IdpEnded => "idp_ended",
+            Self::Admin => "admin",
+            Self::Deactivated => "deactivated",
+            Self::AccessLost => "access_lost",
         }
     }
 }
@@ -48,4 +60,38 @@ pub async fn revoke(
         );
     }
     Ok(ended)
+}
+
+/// What [`follow`] works on.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// The apps with their roles.
+    pub config: &'a Config,
+    /// Who is who.
+    pub directory: &'a Directory,
+    /// Who is signed in.
+    pub sessions: &'a Sessions,
+}
+
+/// After any change of a user in the directory: live sessions see it now, streams that the new roles would not let in are cut,
+/// sessions of a user who is deactivated or has lost every app end. What the apps are told comes after it, from the outbox.
+///
+/// # Errors
+/// If the store fails; the change itself stands, and the outbox comes back to it.
+pub async fn follow(
+    scene: Scene<'_>,
+    user: &UserId,
+    why: Why,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let active = match scene.directory.latest_person(user).await? {
+        Some((_, active)) => active,
+        None => false,
+    };
+    let _ = scene.config;
+    if active {
+        return scene.sessions.reload_person(user).await;
+    }
+    revoke(scene.sessions, Which::User(user), why, now).await?;
+    Ok(())
 }

@@ -24,7 +24,10 @@ const READERS: u32 = 2;
 const OPEN_TRIES: u32 = 20;
 
 /// The schema, one text for each version; never changed once released, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("store/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("store/0001_initial.sql"),
+    include_str!("store/0002_directory.sql"),
+];
 
 /// An open, migrated database; cheap to clone.
 #[derive(Clone, Debug)]

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use crate::audit::Audit;
 use crate::claims::Claims;
 use crate::config::{App, Config, IdpProtocol, Site};
 use crate::directory::Directory;
 use crate::forward::firewall::Firewall;
-use crate::identity::IdpId;
+use crate::identity::{IdpId, UserId};
 use crate::idp::{Idp, Ours};
 use crate::keys::{self, SigningKeys, saml::SpKeys};
 use crate::metrics::Metrics;
 use crate::outbound::{self, Outbound};
 use crate::provision::{Occasion, Provisioner};
 use crate::refusal::{Reason, Refusal};
+use crate::revoke::{self, Why};
 use crate::session::{Session, SessionKey, Sessions};
 use crate::sign_in::{Parts, SignIn};
 use crate::store::{Store, StoreError};
@@ -30,6 +32,8 @@ pub struct Usher {
     pub generation: u64,
     /// All sessions.
     pub sessions: Arc<Sessions>,
+    /// Users, subjects, accounts, roles, invitations, deliveries; and the log of what happened.
+    pub directory: Directory,
     /// Accounts in the apps.
     pub provisioner: Arc<Provisioner>,
     /// The sign-in story.
@@ -77,7 +81,7 @@ impl Usher {
         let outbound = Outbound::new(&outbound::extra_roots()?)?;
         let metrics = Arc::new(Metrics::default());
         let seal = Arc::new(keys::seal_ring(&store, &config.seal_keys).await?);
-        let directory = Directory::new(store.clone());
+        let directory = Directory::new(store.clone(), Audit::new(store.clone()));
         let sessions = Arc::new(Sessions::new(
             store.clone(),
             directory.clone(),
@@ -157,6 +161,7 @@ impl Usher {
         Ok(Self {
             generation,
             sessions: parts.sessions,
+            directory: parts.directory,
             provisioner: parts.provisioner,
             keys: Arc::clone(&lasting.keys),
             firewalls: config.apps.iter().map(|app| Firewall::new(app)).collect(),
@@ -206,6 +211,19 @@ impl Usher {
         let reloaded = self.sessions.reload_person(&person.user).await;
         reloaded.map_err(|error| Refusal::new(Reason::StoreDown, error.to_string()))?;
         ensured
+    }
+
+    /// Lets a change of a user in the directory take effect, at once and everywhere. Whoever changed something calls it after the commit.
+    ///
+    /// # Errors
+    /// As [`revoke::follow`].
+    pub async fn follow(&self, user: &UserId, why: Why, now: Timestamp) -> Result<(), StoreError> {
+        let scene = revoke::Scene {
+            config: &self.config,
+            directory: &self.directory,
+            sessions: &self.sessions,
+        };
+        revoke::follow(scene, user, why, now).await
     }
 
     /// What is done every minute: what is over is forgotten, and keys that are due are rotated.

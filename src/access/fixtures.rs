@@ -76,6 +76,7 @@ pub(crate) fn ann() -> Person {
             ..Attributes::default()
         },
         accounts: Vec::new(),
+        grants: Vec::new(),
     }
 }
 

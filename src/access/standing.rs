@@ -154,6 +154,7 @@ mod tests {
     fn with_account(mut person: Person, roles: &[&str], state: AccountState) -> Person {
         person.accounts.push(Account {
             app: crate::identity::AppId::new("wiki"),
+            active: true,
             id: Some("42".into()),
             roles: roles.iter().map(|role| Role::new(*role)).collect(),
             state,

@@ -2,6 +2,7 @@
 //! checked into these types; every problem is reported together with its place.
 
 mod checked;
+mod directory;
 mod load;
 mod patterns;
 mod raw;
@@ -9,6 +10,7 @@ mod saml;
 mod schema;
 mod tree;
 
+pub use directory::{AdminConfig, AuditConfig, LocalAccounts, MailConfig, ScimConfig, ScimMatch};
 pub use load::{Offline, Problem, Problems, load, load_offline, parse, parse_offline};
 #[cfg(test)]
 mod tests;
@@ -42,6 +44,14 @@ pub struct Config {
     pub prefix: String,
     /// Where `/metrics`, `/healthz` and `/readyz` are served; none without the key.
     pub metrics: Option<SocketAddr>,
+    /// The listener of API, SCIM and admin pages; none without the key.
+    pub admin: Option<AdminConfig>,
+    /// Sign-in by password.
+    pub local_accounts: LocalAccounts,
+    /// How mail is sent; none: links are shown to the admin.
+    pub mail: Option<MailConfig>,
+    /// What is kept of what happened.
+    pub audit: AuditConfig,
     /// Where state is kept.
     pub store: StoreConfig,
     /// Session limits and cookie.
@@ -213,6 +223,10 @@ pub struct Idp {
     pub same_users_as: Option<IdpId>,
     /// What it speaks.
     pub protocol: IdpProtocol,
+    /// How it may write into the directory; none: it may not.
+    pub scim: Option<ScimConfig>,
+    /// SHA-256 over its part of the file, so that a change of it is seen.
+    pub fingerprint: String,
 }
 
 /// The protocol of an IdP with its settings.

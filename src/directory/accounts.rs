@@ -32,13 +32,17 @@ impl Directory {
                 return Ok(None);
             };
             let user = UserId::new(user);
-            let attributes: Attributes = serde_json::from_str(&attributes)?;
+            let mut attributes: Attributes = serde_json::from_str(&attributes)?;
+            attributes.groups =
+                super::scim::groups(&mut on, subject, &user, attributes.groups).await?;
             let accounts = read(&mut on, &user).await?;
+            let grants = super::grants::read(&mut on, &user).await?;
             Ok(Some(Person {
                 user,
                 subject: subject.clone(),
                 attributes,
                 accounts,
+                grants,
             }))
         };
         self.store.within(work).await
@@ -159,12 +163,12 @@ async fn write(
     };
     sqlx::query(
         "INSERT INTO accounts (user_id, app, account, roles, state, message, reason, told, \
-         told_body, changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         told_body, changed_at, active) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          ON CONFLICT (user_id, app) DO UPDATE SET account = excluded.account, \
          roles = excluded.roles, state = excluded.state, message = excluded.message, \
          reason = excluded.reason, told = excluded.told, \
          told_body = COALESCE(excluded.told_body, accounts.told_body), \
-         changed_at = excluded.changed_at",
+         changed_at = excluded.changed_at, active = excluded.active",
     )
     .bind(user.as_str())
     .bind(account.app.as_str())
@@ -176,12 +180,13 @@ async fn write(
     .bind(&account.told)
     .bind(event.map(|event| &event.body))
     .bind(now.as_second())
+    .bind(i64::from(account.active))
     .execute(on)
     .await?;
     Ok(())
 }
 
-/// A row of `accounts`: app, account, roles, state, message, reason, told.
+/// A row of `accounts`: app, account, roles, state, message, reason, told, active.
 type Row = (
     String,
     Option<String>,
@@ -190,6 +195,7 @@ type Row = (
     Option<String>,
     Option<String>,
     String,
+    i64,
 );
 
 /// The accounts of a user in all apps.
@@ -198,14 +204,14 @@ pub(super) async fn read(
     user: &UserId,
 ) -> Result<Vec<Account>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT app, account, roles, state, message, reason, told FROM accounts \
+        "SELECT app, account, roles, state, message, reason, told, active FROM accounts \
          WHERE user_id = $1 ORDER BY app",
     )
     .bind(user.as_str())
     .fetch_all(on)
     .await?;
     rows.into_iter()
-        .map(|(app, id, roles, state, message, reason, told)| {
+        .map(|(app, id, roles, state, message, reason, told, active)| {
             let roles: Vec<Role> = serde_json::from_str(&roles)?;
             let state = match state.as_str() {
                 OPEN => AccountState::Open,
@@ -217,6 +223,7 @@ pub(super) async fn read(
                 id,
                 roles,
                 state,
+                active: active == 1,
                 told,
             })
         })

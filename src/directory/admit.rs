@@ -50,20 +50,24 @@ impl Directory {
             let on = &mut *transaction;
             let user = match known_user(on, subject).await? {
                 Some(user) => user,
-                None => match joined_user(on, subject, attributes, &names, join).await? {
+                None => match expected_user(on, subject, attributes, &names, join, now).await? {
                     Some(user) => user,
                     None => new_user(on, now).await?,
                 },
             };
             keep_subject(on, &user, subject, attributes, &names, now).await?;
             hold_names(on, &user, &names).await?;
+            let mut attributes = attributes.clone();
+            attributes.groups = super::scim::groups(on, subject, &user, attributes.groups).await?;
             let accounts = super::accounts::read(on, &user).await?;
+            let grants = super::grants::read(on, &user).await?;
             transaction.commit().await?;
             Ok(Person {
                 user,
                 subject: subject.clone(),
-                attributes: attributes.clone(),
+                attributes,
                 accounts,
+                grants,
             })
         };
         self.store.within(work).await
@@ -94,6 +98,24 @@ fn active_only(user: UserId, active: i64) -> Result<UserId, AdmitError> {
     } else {
         Err(AdmitError::Deactivated(user))
     }
+}
+
+/// The user that a new subject is: by SCIM, by an invitation, or by `join`.
+async fn expected_user(
+    on: &mut SqliteConnection,
+    subject: &Subject,
+    attributes: &Attributes,
+    names: &Names,
+    join: Option<&JoinRule>,
+    now: Timestamp,
+) -> Result<Option<UserId>, AdmitError> {
+    if let Some(user) = super::scim::known(on, subject, attributes).await? {
+        return Ok(Some(user));
+    }
+    if let Some(user) = super::invitations::accept(on, subject, attributes, now).await? {
+        return Ok(Some(user));
+    }
+    joined_user(on, subject, attributes, names, join).await
 }
 
 /// The user that a new subject joins, where the rule and both IdPs' words allow it.

@@ -3,7 +3,22 @@
 
 mod accounts;
 mod admit;
+mod api_tokens;
+mod changes;
+mod deliveries;
+mod grants;
+mod invitations;
+mod people;
+mod scim;
+mod switches;
 
+pub use api_tokens::{ApiToken, Scope};
+pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries};
+pub use invitations::{FindInvitations, Invitation, InviteError, NewInvitation};
+pub use people::{Block, BlockSource, Counts, Find, KnownSubject, Page, Profile, Status, Summary};
+pub use switches::Switch;
+
+use crate::audit::Audit;
 use crate::identity::{AppId, IdpId, UserId};
 use crate::store::{Store, StoreError};
 
@@ -11,6 +26,7 @@ use crate::store::{Store, StoreError};
 #[derive(Clone, Debug)]
 pub struct Directory {
     store: Store,
+    audit: Audit,
 }
 
 /// Which other IdP's users a new subject may join (`same_users_as`), and by which e-mail domains.
@@ -61,9 +77,21 @@ pub struct Event {
 }
 
 impl Directory {
-    /// Over an open store.
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    /// Over an open store; what changes is written to its log.
+    pub fn new(store: Store, audit: Audit) -> Self {
+        Self { store, audit }
+    }
+
+    /// Over an open store, with the log in the table alone.
+    #[cfg(test)]
+    pub(crate) fn over(store: Store) -> Self {
+        let audit = Audit::new(store.clone());
+        Self::new(store, audit)
+    }
+
+    /// The log that changes are written to.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 }
 

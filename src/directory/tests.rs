@@ -41,7 +41,7 @@ fn rule() -> JoinRule {
 }
 
 async fn memory() -> Directory {
-    Directory::new(Store::open(&StoreConfig::Memory).await.unwrap())
+    Directory::over(Store::open(&StoreConfig::Memory).await.unwrap())
 }
 
 async fn users(directory: &Directory) -> i64 {
@@ -56,8 +56,8 @@ async fn fifty_first_sign_ins_at_once_make_one_user() {
     let folder = tempfile::tempdir().unwrap();
     let config = StoreConfig::Sqlite(folder.path().join("usher.db"));
     let directories = [
-        Directory::new(Store::open(&config).await.unwrap()),
-        Directory::new(Store::open(&config).await.unwrap()),
+        Directory::over(Store::open(&config).await.unwrap()),
+        Directory::over(Store::open(&config).await.unwrap()),
     ];
     let tasks: Vec<_> = (0..50)
         .map(|turn| {
@@ -269,7 +269,7 @@ async fn refuses_a_deactivated_user() {
 async fn an_event_waits_until_it_is_answered_also_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let config = StoreConfig::Sqlite(folder.path().join("usher.db"));
-    let directory = Directory::new(Store::open(&config).await.unwrap());
+    let directory = Directory::over(Store::open(&config).await.unwrap());
     let ann = subject("acme", "1");
     let user = directory
         .admit(&ann, &mail("ann@acme.example"), None, now())
@@ -291,11 +291,12 @@ async fn an_event_waits_until_it_is_answered_also_over_a_restart() {
     };
     directory.put_event(&late, now()).await.unwrap();
 
-    let again = Directory::new(Store::open(&config).await.unwrap());
+    let again = Directory::over(Store::open(&config).await.unwrap());
     let waiting = again.waiting_event(&user, &app).await.unwrap();
     assert_eq!(waiting.as_ref(), Some(&event));
     let account = Account {
         app: app.clone(),
+        active: true,
         id: Some("42".to_owned()),
         roles: vec![Role::new("editor")],
         state: AccountState::Open,

@@ -188,6 +188,7 @@ impl Provisioner {
         let known = person.account(&app.id);
         let account = Account {
             app: app.id.clone(),
+            active: true,
             id: known.and_then(|known| known.id.clone()),
             roles: Vec::new(),
             state: AccountState::Open,
@@ -241,6 +242,7 @@ impl Provisioner {
         let known = call.person.account(&call.app.id);
         let account = Account {
             app: call.app.id.clone(),
+            active: true,
             id: id.or_else(|| known.and_then(|known| known.id.clone())),
             roles: roles
                 .or_else(|| known.map(|known| known.roles.clone()))

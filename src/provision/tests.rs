@@ -72,7 +72,7 @@ async fn house_with(double: AppDouble, app: App) -> House {
     let folder = tempfile::tempdir().unwrap();
     let config = StoreConfig::Sqlite(folder.path().join("usher.db"));
     let store = Store::open(&config).await.unwrap();
-    let directory = Directory::new(store.clone());
+    let directory = Directory::over(store.clone());
     let metrics = Arc::new(Metrics::default());
     let outbound = Outbound::new(&[]).unwrap();
     let person = ann();
@@ -135,7 +135,7 @@ impl House {
     async fn restart(&mut self) {
         let config = StoreConfig::Sqlite(self.folder.path().join("usher.db"));
         self.store = Store::open(&config).await.unwrap();
-        self.directory = Directory::new(self.store.clone());
+        self.directory = Directory::over(self.store.clone());
         self.provisioner = Arc::new(Provisioner::new(
             self.directory.clone(),
             Outbound::new(&[]).unwrap(),

@@ -191,7 +191,7 @@ impl House {
             ..Attributes::default()
         };
         let now = Timestamp::now();
-        let person = Directory::new(store)
+        let person = Directory::over(store)
             .admit(&subject, &attributes, None, now)
             .await
             .unwrap();

@@ -114,11 +114,8 @@ pub(super) async fn read(
     ) = columns;
     let subject = Subject {
         idp: IdpId::new(idp),
-        protocol: match protocol.as_str() {
-            "oidc" => Protocol::Oidc,
-            "saml" => Protocol::Saml,
-            _ => return Err(StoreError("a subject has an unknown protocol".to_owned())),
-        },
+        protocol: Protocol::from_text(&protocol)
+            .ok_or_else(|| StoreError("a subject has an unknown protocol".to_owned()))?,
         issuer,
         format,
         value,

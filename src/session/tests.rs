@@ -39,7 +39,7 @@ fn subject() -> Subject {
 }
 
 fn open(store: &Store) -> (Directory, Arc<Sessions>) {
-    let directory = Directory::new(store.clone());
+    let directory = Directory::over(store.clone());
     let sessions = Sessions::new(
         store.clone(),
         directory.clone(),
@@ -375,6 +375,7 @@ async fn a_changed_person_reaches_live_sessions() {
     let (_, session) = house.sign_in().await;
     let account = Account {
         app: AppId::new("wiki"),
+        active: true,
         id: Some("42".to_owned()),
         roles: Vec::new(),
         state: AccountState::Open,

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 /// Rows from top to bottom; within a row from left to right.
 const ROWS: &[&[&str]] = &[
     &["main", "cli", "demo", "server"],
-    &["proxy", "endpoints"],
+    &["proxy", "endpoints", "admin"],
     &["pages"],
     &["usher"],
     &["sign_in", "revoke"],
     &["forward", "provision", "access"],
     &["idp"],
-    &["session", "directory", "claims", "keys", "store"],
+    &["session", "directory", "audit", "claims", "keys", "store"],
     &[
         "config",
         "outbound",

@@ -7,7 +7,7 @@ use jsonwebtoken::EncodingKey;
 use url::Url;
 
 use super::secrets::{Context, Found};
-use super::{saml, urls};
+use super::{directory, saml, urls};
 use crate::config::raw::{
     At, List, RawAttributes, RawClientAuth, RawIdp, RawOidc, RawResponseMode, RawUserinfo, Report,
     Text,
@@ -15,7 +15,7 @@ use crate::config::raw::{
 use crate::config::{
     AttributePaths, ClientAuth, Idp, IdpProtocol, OidcConfig, ResponseMode, Userinfo,
 };
-use crate::identity::IdpId;
+use crate::identity::{IdpId, hash};
 use crate::secret::Secret;
 
 /// All IdPs, in the order of the file.
@@ -115,8 +115,9 @@ fn one(
         .map(|text| urls::domain(&format!("{path}.email_domains"), text, report))
         .collect();
     let protocol = protocol(path, raw, context, report);
+    let scim = directory::scim(path, raw.scim.as_ref(), context, report);
     let id = id?;
-    Some(Idp {
+    let mut idp = Idp {
         label: raw
             .label
             .as_ref()
@@ -129,7 +130,11 @@ fn one(
             .as_ref()
             .map(|other| IdpId::new(other.0.as_str())),
         protocol: protocol?,
-    })
+        scim: scim?,
+        fingerprint: String::new(),
+    };
+    idp.fingerprint = hash(&format!("{idp:?}"));
+    Some(idp)
 }
 
 /// Exactly one of `oidc` and `saml`.

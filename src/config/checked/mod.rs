@@ -3,6 +3,7 @@
 
 mod access;
 mod apps;
+mod directory;
 mod idps;
 mod provisioning;
 mod saml;
@@ -54,7 +55,11 @@ pub(super) fn config(
         idps: raw.identity_providers.as_ref(),
     };
     let apps = apps::apps(raw.apps.as_ref(), &around, context, report);
+    let local_accounts = directory::local_accounts(raw.local_accounts.as_ref());
+    let mail = directory::mail(raw.mail.as_ref(), context, report);
+    let audit = directory::audit(raw.audit.as_ref(), report);
     let sessions = sessions?;
+    let admin = directory::admin(raw, apps.as_deref(), &sessions, context, report);
     let apps = apps?;
     let sites = sites::sites(&apps, &sessions);
     Some(Config {
@@ -62,6 +67,10 @@ pub(super) fn config(
         public_url: public_url?,
         prefix: prefix?,
         metrics: metrics?,
+        admin: admin?,
+        local_accounts: local_accounts?,
+        mail: mail?,
+        audit: audit?,
         store: store?,
         sessions,
         seal_keys: seal_keys?,

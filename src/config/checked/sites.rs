@@ -37,7 +37,7 @@ pub(super) fn sites(apps: &[Arc<App>], sessions: &SessionsConfig) -> Vec<Arc<Sit
 }
 
 /// Browsers take `__Host-` only over HTTPS (RFC 6265bis 4.1.3.2).
-fn cookie_name(https: bool, sessions: &SessionsConfig) -> String {
+pub(super) fn cookie_name(https: bool, sessions: &SessionsConfig) -> String {
     if https {
         return sessions.cookie_name.clone();
     }

@@ -58,7 +58,8 @@ pub(super) fn listen(
     Some(Listen { address, tls })
 }
 
-fn address(path: &str, text: &At<Text>, report: &mut Report) -> Option<SocketAddr> {
+/// An IP address with a port.
+pub(super) fn address(path: &str, text: &At<Text>, report: &mut Report) -> Option<SocketAddr> {
     if let Ok(address) = text.0.parse() {
         return Some(address);
     }

@@ -1,10 +1,14 @@
 //! The config as written. Every key stands here once, with its need, its default and its
 //! description: the reader and the JSON Schema are made of the same lines.
 
+mod directory;
 mod reader;
 mod saml;
 mod values;
 
+pub(super) use directory::{
+    RawAdmin, RawAudit, RawLocalAccounts, RawMail, RawScim, RawScimMatchOn,
+};
 pub(super) use reader::{At, LATER, Read, Report, suggestion};
 pub(super) use saml::{RawNameIdFormat, RawSaml, RawSamlBinding, RawSamlPreset};
 pub(super) use values::{
@@ -18,7 +22,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::tree::{Node, Value};
 use reader::{
     Described, Need, RecordNode, choice, description, field, need, record, record_schema,
-    schema_of, word_problem,
+    schema_of, word_of, word_problem,
 };
 use values::{Count, Size};
 
@@ -33,6 +37,14 @@ record! {
         default("/_usher") prefix: Text,
         /// The operator's listener; absent: none.
         optional metrics: RawMetrics,
+        /// The listener of the admin API, SCIM and the admin pages; absent: none.
+        optional admin: RawAdmin,
+        /// Sign-in by password, for people who were invited to it.
+        default("{}") local_accounts: RawLocalAccounts,
+        /// How mail is sent; absent: links are shown to the admin.
+        optional mail: RawMail,
+        /// What is kept of what happened.
+        default("{}") audit: RawAudit,
         /// `sqlite:/path/to/file`, or `memory`: a restart then signs everybody out.
         default("memory") store: Text,
         /// How long sessions live, and the name of their cookie.
@@ -52,7 +64,6 @@ record! {
         /// The apps behind usher.
         required apps: List<RawApp>,
     }
-    later { "admin", "local_accounts", "mail", "audit" }
 }
 
 /// `listen`: an address, or a mapping with TLS files.
@@ -194,8 +205,9 @@ record! {
         optional saml: RawSaml,
         /// With OIDC names of claims, or dotted paths to them, such as `realm_access.roles`; with SAML the `Name` or `FriendlyName` of attributes.
         default("{}") attributes: RawAttributes,
+        /// Lets the IdP write its people and groups by SCIM 2.0, at `/_usher/scim/{id}/v2` and `/scim/{id}/v2` of the admin listener.
+        optional scim: RawScim,
     }
-    later { "scim" }
 }
 
 record! {

@@ -297,6 +297,11 @@ pub(super) fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schem
     generator.subschema_for::<T>()
 }
 
+/// A key as it is written, where Rust must write `r#` before it.
+pub(super) fn word_of(key: &'static str) -> &'static str {
+    key.strip_prefix("r#").unwrap_or(key)
+}
+
 macro_rules! need {
     (required) => {
         Need::Required
@@ -329,12 +334,12 @@ macro_rules! record {
 
         impl Read for $name {
             fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
-                let keys = [$( stringify!($key) ),*];
+                let keys = [$( word_of(stringify!($key)) ),*];
                 let later: &[&str] = &[$( $( $later ),* )?];
                 let record = RecordNode::open(node, path, &keys, later, report)?;
                 Some(Self {
                     later: record.has_any(later),
-                    $( $key: field(&record, stringify!($key), &need!($need $($default)?), report), )*
+                    $( $key: field(&record, word_of(stringify!($key)), &need!($need $($default)?), report), )*
                 })
             }
         }
@@ -346,7 +351,7 @@ macro_rules! record {
 
             fn json_schema(generator: &mut SchemaGenerator) -> Schema {
                 let fields = vec![$( Described {
-                    key: stringify!($key),
+                    key: word_of(stringify!($key)),
                     need: need!($need $($default)?),
                     schema: schema_of::<$type>(generator),
                     text: description(&[$( $field_doc ),*]),

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::super::tree::{Node, Value};
 use super::reader::{
     At, Described, Need, Read, RecordNode, Report, choice, description, field, need, record,
-    record_schema, schema_of, word_problem,
+    record_schema, schema_of, word_of, word_problem,
 };
 use super::values::{CertificateSource, List, Period, Text};
 

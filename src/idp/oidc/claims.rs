@@ -163,6 +163,7 @@ impl Sources<'_> {
             family_name: self.text(&paths.family_name, NAME)?,
             username: self.text(&paths.username, NAME)?,
             groups: self.groups(&paths.groups)?,
+            directory_key: None,
         })
     }
 

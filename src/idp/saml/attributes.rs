@@ -65,6 +65,7 @@ pub fn map(assertion: &VerifiedAssertion, names: &SamlAttributes) -> Result<Attr
         family_name,
         username: sole("username", &find(&names.username, preset.username), NAME)?,
         groups: self::groups(&groups, names.groups_separator.as_deref())?,
+        directory_key: None,
     })
 }
 

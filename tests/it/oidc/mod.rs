@@ -100,6 +100,8 @@ fn client_of(issuer: &str, change: impl FnOnce(&mut OidcConfig, &mut AttributePa
         email_domains: Vec::new(),
         same_users_as: None,
         protocol: IdpProtocol::Oidc(Arc::clone(&oidc)),
+        scim: None,
+        fingerprint: String::new(),
     };
     let outbound = Outbound::new(&[]).unwrap();
     let metrics = Arc::new(Metrics::default());

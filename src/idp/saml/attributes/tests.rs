@@ -173,6 +173,7 @@ fn ann() -> Attributes {
         family_name: Some("Lee".to_owned()),
         username: Some("ann@acme.onmicrosoft.example".to_owned()),
         groups: vec!["3f1c".to_owned(), "9a2b".to_owned()],
+        directory_key: None,
     }
 }
 
