@@ -95,7 +95,7 @@ pub async fn revoke(
 /// The IdP that ended them, where it was one.
 fn idp_of<'a>(which: &Which<'a>) -> Option<&'a IdpId> {
     match which {
-        Which::One(_) | Which::User(_) => None,
+        Which::One(_) | Which::Sid(_) | Which::User(_) => None,
         Which::Named(named) => Some(named.idp),
         Which::Subject(of) => Some(of.idp),
     }
