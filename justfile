@@ -18,6 +18,10 @@ demo *ARGS:
 attacks FILE="":
     {{ if FILE == "" { "" } else { "USHER_ATTACKS=" + FILE } }} cargo test --locked attacks -- --nocapture
 
+# The attacks that press and are judged by the latency of others; nothing else should run beside them.
+loads:
+    cargo test --locked --test it attacks::loads -- --ignored --nocapture
+
 # Takes each check of SAML messages out, one after the other, in a copy of the sources; a test must fail. It takes an hour or so.
 saml-removal *WORDS:
     tests/removal/run {{WORDS}}

@@ -6,8 +6,10 @@
 //!
 //! A row passes only if every assertion of every variant holds. What needs a feature that does not
 //! exist is `n/a` with the reason; where that is a part of a row only, the line names the part after
-//! `not judged:`. A word that this runner does not know is a failure. Floods are cut to three
-//! seconds unless `USHER_ATTACKS_FULL=1`.
+//! `not judged:`. A word that this runner does not know is a failure.
+//!
+//! Latencies are judged by `just loads` alone, under the row's own load (floods are cut to three seconds
+//! unless `USHER_ATTACKS_FULL=1`). Beside other tests those rows press little, and say `not judged: latency`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(
@@ -26,6 +28,7 @@ mod huffman;
 mod judge;
 mod judge_app;
 mod judge_peers;
+mod latency;
 mod load;
 mod negatives;
 mod odd_peers;
@@ -44,11 +47,27 @@ mod token_words;
 mod traffic;
 mod world;
 
+use latency::Extent;
+
 /// The rows that this repository keeps.
 const CASES: &str = include_str!("cases.jsonl");
 
 #[test]
 fn attacks_of_the_catalogue_fail() {
+    let failed = wait_for(runner::run(rows(), Extent::Short));
+    assert!(failed.is_empty(), "failed: {}", failed.join(" "));
+}
+
+#[test]
+#[ignore = "it measures times: `just loads`"]
+fn loads_of_the_catalogue_do_not_slow_others() {
+    let rows = rows().into_iter().filter(latency::has_latency).collect();
+    let failed = wait_for(runner::run(rows, Extent::Full));
+    assert!(failed.is_empty(), "failed: {}", failed.join(" "));
+}
+
+/// The rows that are asked for.
+fn rows() -> Vec<case::Row> {
     let text = match std::env::var_os("USHER_ATTACKS") {
         Some(path) => std::fs::read_to_string(path).expect("USHER_ATTACKS names a file"),
         None => CASES.to_owned(),
@@ -61,9 +80,7 @@ fn attacks_of_the_catalogue_fail() {
                 .split(',')
                 .any(|prefix| row.id.starts_with(prefix.trim()))
     };
-    let rows: Vec<_> = rows.into_iter().filter(wanted).collect();
-    let failed = wait_for(runner::run(rows));
-    assert!(failed.is_empty(), "failed: {}", failed.join(" "));
+    rows.into_iter().filter(wanted).collect()
 }
 
 /// Runs this on threads with room for deep futures of a debug build.

@@ -50,7 +50,7 @@ fn wrong() -> Vec<Row> {
         row(public(), "upstream.hits=0"),
         row(public(), "conn=closed"),
         row(public(), "body!~/public/x"),
-        row(public(), "within_ms<=0"),
+        row(public(), "within_ms<=-1"),
         row(on_h2, "h2.rejected"),
         row(login(), "no_session"),
         row(login(), "op.token_calls=0"),

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::{
     flow::{self, Flow, Until},
+    latency::Extent,
     template::Scope,
     world::{self, Person, World},
 };
@@ -25,6 +26,8 @@ use crate::support::{
 pub(super) enum Stop {
     /// It failed, or says something that this runner does not know.
     Fail(String),
+    /// All held but a time.
+    Late(String),
     /// What it needs does not exist yet.
     NotApplicable(String),
 }
@@ -99,6 +102,7 @@ impl Counted {
 
 /// The state of a variant.
 pub(super) struct Run<'w> {
+    pub(super) extent: Extent,
     pub(super) world: &'w mut World,
     pub(super) variant: Value,
     /// All words of the row, to see what it asks about.
@@ -154,8 +158,9 @@ pub(super) struct Run<'w> {
 }
 
 impl<'w> Run<'w> {
-    pub(super) fn new(world: &'w mut World, variant: Value, words: String) -> Self {
+    pub(super) fn new(world: &'w mut World, variant: Value, words: String, extent: Extent) -> Self {
         Self {
+            extent,
             world,
             variant,
             words,

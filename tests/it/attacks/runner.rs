@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::{
     case::Row,
     judge::Verdict,
+    latency::{Extent, MEASUREMENTS, is_latency},
     run::{Run, Stop},
     saml::SamlSettings,
     sessions::{IDLE, LIFETIME, REFRESH, SEAL_KEY},
@@ -58,8 +59,8 @@ const CLEAN: [&str; 21] = [
     "saml_case",
 ];
 
-/// How often a row is measured again, alone, where only a time was missed.
-const AGAIN: usize = 2;
+/// Words of rows that take long.
+const LONG: [&str; 3] = ["\"slowloris\"", "\"jit\"", "iB"];
 
 /// What came of a variant: what was not judged beside the rest, or why it ended.
 type Judged = Result<Vec<String>, Stop>;
@@ -75,84 +76,46 @@ enum Outcome {
     Fail(String),
 }
 
-/// Runs all rows and prints a line for each; the ids of those that failed come back.
-pub(super) async fn run(rows: Vec<Row>) -> Vec<String> {
+/// Runs rows and prints a line for each; the ids of those that failed come back. Where latencies are judged, it is one row
+/// at a time.
+pub(super) async fn run(mut rows: Vec<Row>, extent: Extent) -> Vec<String> {
     let jobs = std::env::var("USHER_ATTACKS_JOBS").ok();
-    let jobs = jobs.and_then(|n| n.parse().ok()).unwrap_or(6);
-    let (alone, mut together): (Vec<_>, Vec<_>) = rows.into_iter().partition(compares_speed);
+    let jobs = match extent {
+        Extent::Short => jobs.and_then(|n| n.parse().ok()).unwrap_or(6),
+        Extent::Full => 1,
+    };
     // The longest begin first: those where somebody is waited for.
-    together.sort_by_key(|row| !row.text().contains("\"jit\"") && !row.text().contains("iB"));
-    let mut failed = Vec::new();
-    let mut again = Vec::new();
-    for (row, outcome) in run_some(together, jobs).await.into_iter() {
-        match outcome {
-            Outcome::Fail(why) if missed_a_time(&why) => again.push(row),
-            Outcome::Fail(_) => failed.push(row.id),
-            Outcome::Pass { .. } | Outcome::NotApplicable(_) => {}
-        }
-    }
-    for row in alone.into_iter().chain(again) {
-        let mut outcome = judge_row(&row, None).await.0;
-        for _ in 0..AGAIN {
-            if matches!(&outcome, Outcome::Fail(why) if missed_a_time(why)) {
-                outcome = judge_row(&row, None).await.0;
-            }
-        }
-        say(&row.id, &outcome);
-        if matches!(outcome, Outcome::Fail(_)) {
-            failed.push(row.id);
-        }
-    }
-    failed.sort();
-    failed
-}
-
-/// So many rows at once; what failed for its time only is not said yet.
-async fn run_some(rows: Vec<Row>, jobs: usize) -> Vec<(Row, Outcome)> {
+    rows.sort_by_key(|row| !LONG.iter().any(|word| row.text().contains(word)));
     let queue = Arc::new(Mutex::new(VecDeque::from(rows)));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..jobs {
         let queue = Arc::clone(&queue);
         tasks.spawn(async move {
-            let mut done = Vec::new();
+            let mut failed = Vec::new();
             let mut spare: Option<World> = None;
             loop {
                 let Some(row) = queue.lock().await.pop_front() else {
-                    return done;
+                    return failed;
                 };
-                let (outcome, world) = judge_row(&row, spare.take()).await;
+                let (outcome, world) = judge_row(&row, spare.take(), extent).await;
                 spare = world;
-                if !matches!(&outcome, Outcome::Fail(why) if missed_a_time(why)) {
-                    say(&row.id, &outcome);
+                say(&row.id, &outcome);
+                if matches!(outcome, Outcome::Fail(_)) {
+                    failed.push(row.id);
                 }
-                done.push((row, outcome));
             }
         });
     }
-    tasks.join_all().await.into_iter().flatten().collect()
-}
-
-/// True where a failure may be the machine's: only a time was missed.
-fn missed_a_time(why: &str) -> bool {
-    ["within_ms", "_ratio", "_ms<=", "well-behaved"]
-        .iter()
-        .any(|word| why.contains(word))
-}
-
-/// True where ordinary traffic is timed beside an attack.
-fn compares_speed(row: &Row) -> bool {
-    row.expectation
-        .asserts
-        .iter()
-        .any(|text| text.contains("_ratio"))
+    let mut failed: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    failed.sort();
+    failed
 }
 
 /// True where a row fails, rather than passes or does not apply.
 pub(super) async fn fails(row: &Row) -> bool {
-    matches!(judge_row(row, None).await.0, Outcome::Fail(_))
+    matches!(judge_row(row, None, Extent::Full).await.0, Outcome::Fail(_))
 }
 
-/// Straight to the stream: the test harness keeps what `println!` prints to itself.
 fn say(id: &str, outcome: &Outcome) {
     let line = match outcome {
         Outcome::Pass { variants, beside } => {
@@ -167,6 +130,11 @@ fn say(id: &str, outcome: &Outcome) {
         Outcome::NotApplicable(why) => format!("{id} n/a: {why}"),
         Outcome::Fail(why) => format!("{id} fail: {why}"),
     };
+    write_line(&line);
+}
+
+/// Straight to the stream: the test harness keeps what `println!` prints to itself.
+fn write_line(line: &str) {
     let _written = writeln!(std::io::stdout(), "{line}");
 }
 
@@ -191,14 +159,14 @@ fn not_applicable(row: &Row) -> Option<String> {
     row.steps().iter().find_map(missing).map(str::to_owned)
 }
 
-async fn judge_row(row: &Row, spare: Option<World>) -> (Outcome, Option<World>) {
+async fn judge_row(row: &Row, spare: Option<World>, extent: Extent) -> (Outcome, Option<World>) {
     if let Some(why) = not_applicable(row) {
         return (Outcome::NotApplicable(why), spare);
     }
     let (verdicts, spare) = if waits(row) {
-        (each_in_its_own_world(row).await, None)
+        (each_in_its_own_world(row, extent).await, None)
     } else {
-        one_after_the_other(row, spare).await
+        one_after_the_other(row, spare, extent).await
     };
     (summed_up(verdicts), spare)
 }
@@ -207,6 +175,7 @@ async fn judge_row(row: &Row, spare: Option<World>) -> (Outcome, Option<World>) 
 async fn one_after_the_other(
     row: &Row,
     mut spare: Option<World>,
+    extent: Extent,
 ) -> (Vec<(Value, Judged)>, Option<World>) {
     let mut verdicts = Vec::new();
     for variant in row.variants() {
@@ -217,12 +186,11 @@ async fn one_after_the_other(
             }
             Some(_) | None => World::new(settings).await,
         };
-        world.reset();
-        let judged = judge_variant(row, &mut world, &variant).await;
+        let judged = judge_best(row, &mut world, &variant, extent).await;
         if reusable(row) && !world.dirty && !is_stranger(&variant) {
             spare = Some(world);
         }
-        let failed = matches!(judged, Err(Stop::Fail(_)));
+        let failed = matches!(judged, Err(Stop::Fail(_) | Stop::Late(_)));
         verdicts.push((variant, judged));
         if failed {
             break;
@@ -240,13 +208,12 @@ fn is_stranger(variant: &Value) -> bool {
 }
 
 /// Judges all variants at once: most of their time is waiting for somebody who does not answer.
-async fn each_in_its_own_world(row: &Row) -> Vec<(Value, Judged)> {
+async fn each_in_its_own_world(row: &Row, extent: Extent) -> Vec<(Value, Judged)> {
     let judge = |variant: Value| {
         let row = row.clone();
         tokio::spawn(async move {
             let mut world = World::new(settings_for(&row)).await;
-            world.reset();
-            let judged = judge_variant(&row, &mut world, &variant).await;
+            let judged = judge_best(&row, &mut world, &variant, extent).await;
             (variant, judged)
         })
     };
@@ -274,8 +241,10 @@ fn summed_up(verdicts: Vec<(Value, Judged)>) -> Outcome {
                 beside.extend(more);
             }
             Err(Stop::NotApplicable(why)) => skipped.push(why),
-            Err(Stop::Fail(why)) if variant.is_null() => return Outcome::Fail(why),
-            Err(Stop::Fail(why)) => {
+            Err(Stop::Fail(why) | Stop::Late(why)) if variant.is_null() => {
+                return Outcome::Fail(why);
+            }
+            Err(Stop::Fail(why) | Stop::Late(why)) => {
                 let shown = shorten(&variant.to_string());
                 return Outcome::Fail(format!("variant {n} {shown} {why}"));
             }
@@ -351,9 +320,27 @@ fn has_far_clock(row: &Row) -> bool {
         .any(|text| text.starts_with('+') && text.ends_with('s'))
 }
 
+/// Runs one variant, and again in a new world, with a new baseline, while nothing but a latency fails. What is no latency
+/// must hold every time.
+async fn judge_best(row: &Row, world: &mut World, variant: &Value, extent: Extent) -> Judged {
+    world.reset();
+    let mut judged = judge_variant(row, world, variant, extent).await;
+    for _ in 1..MEASUREMENTS {
+        let Err(Stop::Late(why)) = &judged else {
+            break;
+        };
+        let shown = shorten(&variant.to_string());
+        write_line(&format!("{} {shown} late, measured again: {why}", row.id));
+        *world = World::new(settings_for(row)).await;
+        world.reset();
+        judged = judge_variant(row, world, variant, extent).await;
+    }
+    judged
+}
+
 /// Runs one variant and judges its assertions; what was not judged comes back.
-async fn judge_variant(row: &Row, world: &mut World, variant: &Value) -> Judged {
-    let mut run = Run::new(world, Value::Null, row.text());
+async fn judge_variant(row: &Row, world: &mut World, variant: &Value, extent: Extent) -> Judged {
+    let mut run = Run::new(world, Value::Null, row.text(), extent);
     // A variant may be made of variables itself.
     prepare(row, &mut run).await?;
     let variant = expand_json(variant, &run)?;
@@ -371,8 +358,15 @@ async fn judge_variant(row: &Row, world: &mut World, variant: &Value) -> Judged 
     if let Some(problem) = run.problems.first() {
         return Err(Stop::Fail(problem.clone()));
     }
+    let mut late = None;
     for text in &row.expectation.asserts {
+        let latency = is_latency(text);
+        if latency && extent == Extent::Short {
+            not_judged.push("latency".to_owned());
+            continue;
+        }
         match run.judge(text).await {
+            Ok(Verdict::Fails(got)) if latency => late = Some(format!("assert {text} got {got}")),
             Ok(Verdict::Holds) => {}
             Ok(Verdict::Fails(got)) => {
                 return Err(Stop::Fail(format!("assert {text} got {}", shorten(&got))));
@@ -381,7 +375,7 @@ async fn judge_variant(row: &Row, world: &mut World, variant: &Value) -> Judged 
             Err(why) => return Err(Stop::Fail(format!("assert {text}: {why}"))),
         }
     }
-    Ok(not_judged)
+    late.map_or(Ok(not_judged), |why| Err(Stop::Late(why)))
 }
 
 /// Signs in whom the row only mentions, so that this does not count as part of it.

