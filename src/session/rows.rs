@@ -193,6 +193,12 @@ pub(super) async fn delete(
                         .fetch_all(&mut *connection)
                         .await?
                 }
+                Which::Sid(sid) => {
+                    sqlx::query_scalar("DELETE FROM sessions WHERE sid = $1 RETURNING key")
+                        .bind((*sid).to_owned())
+                        .fetch_all(&mut *connection)
+                        .await?
+                }
                 Which::User(user) => {
                     sqlx::query_scalar("DELETE FROM sessions WHERE user_id = $1 RETURNING key")
                         .bind(user.as_str().to_owned())

@@ -26,7 +26,7 @@ const CONFIRMED_FOR: i64 = 20;
 /// Seconds that a confirmation counts for while the store fails.
 const GRACE: i64 = 30;
 /// Seconds between two writes of the last use.
-const SEEN_EVERY: i64 = 60;
+pub(super) const SEEN_EVERY: i64 = 60;
 /// Seconds without use after which a session leaves the cache (not the store).
 const UNUSED_FOR: i64 = 120;
 /// Reads of one load at most, while the person behind it keeps changing.
@@ -36,11 +36,11 @@ const PURPOSE: &str = "tokens";
 
 /// All sessions; shared by all threads.
 pub struct Sessions {
-    store: Store,
+    pub(super) store: Store,
     directory: Directory,
     seal: ArcSwap<SealRing>,
     /// Seconds; changed by a reload.
-    idle_for: AtomicI64,
+    pub(super) idle_for: AtomicI64,
     /// Seconds; changed by a reload, for sessions made from then on.
     lifetime: AtomicI64,
     registry: Registry,
@@ -376,6 +376,10 @@ impl Sessions {
         match which {
             Which::One(key) => keys.push(*key),
             Which::User(user) => keys.extend(self.registry.of_user(user).iter().map(|one| one.key)),
+            Which::Sid(sid) => {
+                let here = self.registry.pick(|session| session.sid == sid);
+                keys.extend(here.iter().map(|one| one.key));
+            }
             // The names stand in the store alone.
             Which::Named(_) | Which::Subject(_) => {}
         }

@@ -13,6 +13,8 @@ use crate::identity::{Account, AccountState, AppId, Attributes, IdpId, Protocol,
 use crate::seal::SealRing;
 use crate::store::Store;
 
+mod listing;
+
 const ORIGIN: &str = "https://wiki.example";
 const START: i64 = 1_800_000_000;
 

@@ -12,9 +12,12 @@ use crate::idp::oidc::{AuthorizationResponse, OidcIdp};
 use crate::idp::{Idp, VerifiedLogin};
 use crate::metrics::Metrics;
 use crate::provision::Occasion;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{FailedCheck, Reason, Refusal};
 use crate::revoke;
 use crate::session::{NewSession, Session, SessionKey, Which};
+
+/// Seconds that clocks may be apart.
+const SKEW: i64 = 60;
 
 /// An answer that arrived at the redirect URI of an IdP.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ pub(super) struct Arrival<'a> {
     pub(super) return_to: &'a str,
     /// What the browser had when it began, where its cookies do not tell now.
     pub(super) before: Option<&'a Before>,
+    /// Since when the person must have signed in there, where that was asked for.
+    pub(super) since: Option<i64>,
 }
 
 impl Arrival<'_> {
@@ -84,6 +89,9 @@ impl SignIn {
         callback: Callback<'_>,
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
+        if let Some(finished) = self.finish_test(&callback, now).await {
+            return finished;
+        }
         let idp = self.idp(callback.idp)?;
         let Idp::Oidc(oidc) = idp else {
             let cause = "that identity provider does not speak OIDC";
@@ -146,6 +154,7 @@ impl SignIn {
             browser,
             return_to: &pending.return_to,
             before: None,
+            since: pending.anew.then_some(pending.started_at),
         };
         let mut finished = self
             .let_in(&arrival, VerifiedLogin::from(token), now)
@@ -176,6 +185,7 @@ impl SignIn {
     ) -> Result<Finished, Refusal> {
         let idp = arrival.idp.config();
         check_email(idp, login.attributes())?;
+        check_since(arrival.since, &login)?;
         let join = join_rule(&self.config, idp);
         let person = self
             .directory
@@ -324,6 +334,30 @@ pub(super) fn renew_at(idp: &config::Idp, now: Timestamp) -> Option<Timestamp> {
         IdpProtocol::Saml(_) => return None,
     };
     now.checked_add(every).ok()
+}
+
+/// Where the person had to sign in there anew, the IdP must say that they did.
+fn check_since(since: Option<i64>, login: &VerifiedLogin) -> Result<(), Refusal> {
+    let Some(since) = since else { return Ok(()) };
+    let (code, sentence, cause) = if !login.says_when() {
+        (
+            "auth_time",
+            "Your identity provider did not say when you signed in there, so it cannot confirm that it was just now. Its administrator must let it send the claim auth_time.",
+            "a new sign-in was asked for (max_age=0), and auth_time is missing".to_owned(),
+        )
+    } else if login.authenticated_at().as_second() < since - SKEW {
+        (
+            "auth_time",
+            "Your identity provider did not ask you to sign in anew. Sign out there, then try again.",
+            format!(
+                "a new sign-in was asked for at {since}, and the IdP says that the person signed in at {}",
+                login.authenticated_at().as_second()
+            ),
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(Reason::InvalidLogin, cause).at_check(FailedCheck { code, sentence }))
 }
 
 /// An address that the IdP calls unverified, or of a domain that is not its own, lets nobody in.

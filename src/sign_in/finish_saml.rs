@@ -47,6 +47,9 @@ impl SignIn {
         post: AcsPost<'_>,
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
+        if let Some(finished) = self.finish_saml_test(&post, now).await {
+            return finished;
+        }
         let idp = self.idp(post.idp)?;
         let Idp::Saml(saml) = idp else {
             let cause = "that identity provider does not speak SAML";
@@ -111,6 +114,7 @@ impl SignIn {
             browser: post.browser,
             return_to: &pending.return_to,
             before: pending.before.as_ref(),
+            since: pending.anew.then_some(pending.started_at),
         };
         // The state cookie stays until its time is over, so that the back button can be told from a lost sign-in.
         self.let_in_once(&arrival, response, now).await
@@ -155,11 +159,12 @@ impl SignIn {
             browser: post.browser,
             return_to: landing(post.site, post.relay_state),
             before: Some(&before),
+            since: None,
         };
         self.let_in_once(&arrival, response, now).await
     }
 
-    async fn redeem(
+    pub(super) async fn redeem(
         &self,
         saml: &SamlIdp,
         post: &AcsPost<'_>,
@@ -179,7 +184,18 @@ impl SignIn {
         response: VerifiedResponse,
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
-        let idp = &arrival.idp.config().id;
+        self.claim_assertion(&arrival.idp.config().id, &response)
+            .await?;
+        self.let_in(arrival, VerifiedLogin::from(response), now)
+            .await
+    }
+
+    /// Uses an assertion up.
+    pub(super) async fn claim_assertion(
+        &self,
+        idp: &IdpId,
+        response: &VerifiedResponse,
+    ) -> Result<(), Refusal> {
         let facts = response.facts();
         let id = claims::id_of(idp, &facts.assertion_id);
         let is_new = self
@@ -191,8 +207,7 @@ impl SignIn {
             let refused = Refused::at(Check::Replay, "the assertion was used before");
             return Err(saml_refusal(&SamlError::Invalid(refused)));
         }
-        self.let_in(arrival, VerifiedLogin::from(response), now)
-            .await
+        Ok(())
     }
 }
 

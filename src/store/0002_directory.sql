@@ -208,3 +208,5 @@ CREATE TABLE audit_anchor (
     number BIGINT NOT NULL PRIMARY KEY,
     hash   TEXT   NOT NULL
 );
+
+CREATE INDEX sessions_by_time ON sessions (created_at, sid);

@@ -1,5 +1,6 @@
 //! `admin`, `local_accounts`, `mail`, `audit`, and `scim` of an IdP.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,11 +20,19 @@ use crate::secret::Secret;
 /// Characters of a bearer token at least.
 const TOKEN_LEN: usize = 32;
 
+/// Addresses that other listeners have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub(super) public: Option<SocketAddr>,
+    pub(super) metrics: Option<SocketAddr>,
+}
+
 /// `admin`; the outer `None` after a problem.
 pub(super) fn admin(
     raw: &RawConfig,
+    taken: Taken,
     apps: Option<&[Arc<App>]>,
-    sessions: &SessionsConfig,
+    sessions: Option<&SessionsConfig>,
     context: &mut Context<'_>,
     report: &mut Report,
 ) -> Option<Option<AdminConfig>> {
@@ -34,6 +43,17 @@ pub(super) fn admin(
         .listen
         .as_ref()
         .and_then(|text| top::address("admin.listen", text, report));
+    if let (Some(text), Some(own)) = (&written.listen, listen) {
+        for (key, other) in [("listen", taken.public), ("metrics.listen", taken.metrics)] {
+            if other.is_some_and(|other| top::meets(own, other)) {
+                report.add(
+                    text.place,
+                    format!("`admin.listen` is the address of `{key}`"),
+                    "give it a port of its own, such as `127.0.0.1:4181`",
+                );
+            }
+        }
+    }
     let token = match &written.token {
         None => Some(None),
         Some(source) => token("admin.token", source, context, report).map(Some),
@@ -52,7 +72,7 @@ pub(super) fn admin(
 fn admin_site(
     raw: &RawAdmin,
     apps: Option<&[Arc<App>]>,
-    sessions: &SessionsConfig,
+    sessions: Option<&SessionsConfig>,
     report: &mut Report,
 ) -> Option<Option<Arc<Site>>> {
     let Some(text) = &raw.public_url else {
@@ -74,8 +94,10 @@ fn admin_site(
         );
         return None;
     }
+    let sessions = sessions?;
     Some(Some(Arc::new(Site {
-        cookie_name: sites::cookie_name(public_url.https, sessions),
+        // Of its own: on localhost the browser shares cookies over ports.
+        cookie_name: format!("{}-admin", sites::cookie_name(public_url.https, sessions)),
         hosts: vec![public_url.host.clone()],
         apps: Vec::new(),
         public_url,

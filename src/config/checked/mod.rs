@@ -58,8 +58,19 @@ pub(super) fn config(
     let local_accounts = directory::local_accounts(raw.local_accounts.as_ref());
     let mail = directory::mail(raw.mail.as_ref(), context, report);
     let audit = directory::audit(raw.audit.as_ref(), report);
+    let taken = directory::Taken {
+        public: listen.as_ref().map(|listen| listen.address),
+        metrics: metrics.flatten(),
+    };
+    let admin = directory::admin(
+        raw,
+        taken,
+        apps.as_deref(),
+        sessions.as_ref(),
+        context,
+        report,
+    );
     let sessions = sessions?;
-    let admin = directory::admin(raw, apps.as_deref(), &sessions, context, report);
     let apps = apps?;
     let sites = sites::sites(&apps, &sessions);
     Some(Config {

@@ -88,11 +88,7 @@ pub(super) fn metrics(
     let Some(raw) = raw else { return Some(None) };
     let text = raw.listen.as_ref()?;
     let own = address("metrics.listen", text, report)?;
-    let meets = |public: SocketAddr| {
-        let everywhere = own.ip().is_unspecified() || public.ip().is_unspecified();
-        own.port() != 0 && own.port() == public.port() && (everywhere || own.ip() == public.ip())
-    };
-    if listen.is_some_and(|listen| meets(listen.address)) {
+    if listen.is_some_and(|listen| meets(own, listen.address)) {
         report.add(
             text.place,
             "`metrics.listen` is the address of `listen`",
@@ -100,6 +96,12 @@ pub(super) fn metrics(
         );
     }
     Some(Some(own))
+}
+
+/// Whether two listeners would want the same address.
+pub(super) fn meets(one: SocketAddr, other: SocketAddr) -> bool {
+    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (everywhere || one.ip() == other.ip())
 }
 
 /// `prefix`, without a trailing slash.

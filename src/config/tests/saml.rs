@@ -224,7 +224,7 @@ fn refuses_values_that_cannot_work() {
     );
     refuses(
         &config(URL, "    scim: {}"),
-        "`identity_providers[0].scim` is not in this version",
+        "`identity_providers[0].scim.token` is missing",
     );
 }
 
