@@ -12,7 +12,7 @@ mod people;
 mod scim;
 mod switches;
 
-pub use api_tokens::{ApiToken, Scope};
+pub use api_tokens::{ApiToken, Scope, is_token_name};
 pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries};
 pub use invitations::{
     CsvLine, FindInvitations, Invitation, InviteError, Link, NewInvitation, parse_csv,
