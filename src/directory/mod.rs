@@ -13,7 +13,7 @@ mod people;
 mod scim;
 mod switches;
 
-pub use api_tokens::{ApiToken, Scope};
+pub use api_tokens::{ApiToken, Scope, is_token_name};
 pub use blocks::{Block, BlockSource};
 pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries};
 pub use invitations::{
