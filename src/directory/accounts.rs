@@ -48,6 +48,21 @@ impl Directory {
         self.store.within(work).await
     }
 
+    /// Whether a user is known and not deactivated.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn is_active(&self, user: &UserId) -> Result<bool, StoreError> {
+        let work = async {
+            let active: Option<i64> = sqlx::query_scalar("SELECT active FROM users WHERE id = $1")
+                .bind(user.as_str())
+                .fetch_optional(&self.store.pool)
+                .await?;
+            Ok(active == Some(1))
+        };
+        self.store.within(work).await
+    }
+
     /// The event for (user, app) that still waits for its answer.
     pub async fn waiting_event(
         &self,

@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::provision::Occasion;
 use crate::refusal::{Reason, Refusal};
 use crate::revoke;
-use crate::session::{NewSession, Session, SessionKey, Which};
+use crate::session::{CreateError, NewSession, Session, SessionKey, Which};
 
 /// An answer that arrived at the redirect URI of an IdP.
 #[derive(Debug)]
@@ -248,7 +248,10 @@ impl SignIn {
             .sessions
             .create(new, now)
             .await
-            .map_err(|error| store_refusal(&error))?;
+            .map_err(|error| match error {
+                CreateError::Store(error) => store_refusal(&error),
+                CreateError::Ended => Refusal::new(Reason::Deactivated, error.to_string()),
+            })?;
         self.still_there(idp, &session, now).await?;
         self.sessions
             .reload_person(&user)
