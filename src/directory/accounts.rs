@@ -85,11 +85,7 @@ impl Directory {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn account(
-        &self,
-        user: &UserId,
-        app: &AppId,
-    ) -> Result<Option<Account>, StoreError> {
+    pub async fn account(&self, user: &UserId, app: &AppId) -> Result<Option<Account>, StoreError> {
         let work = async {
             let mut on = self.store.pool.acquire().await?;
             let accounts = read(&mut on, user).await?;

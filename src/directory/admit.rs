@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
+use super::people::{Said, keep_profile};
 use super::{AdmitError, Directory, JoinRule};
 use crate::identity::{Attributes, IdpId, Person, Subject, UserId};
 use crate::store::StoreError;
@@ -22,7 +23,7 @@ impl Names {
     }
 }
 
-fn folded(name: Option<&str>) -> Option<String> {
+pub(super) fn folded(name: Option<&str>) -> Option<String> {
     let name = name?.trim().to_lowercase();
     (!name.is_empty()).then_some(name)
 }
@@ -50,11 +51,17 @@ impl Directory {
             let on = &mut *transaction;
             let user = match known_user(on, subject).await? {
                 Some(user) => user,
-                None => match expected_user(on, subject, attributes, &names, join, now).await? {
+                None => match self
+                    .expected_user(on, (subject, attributes), &names, join, now)
+                    .await?
+                {
                     Some(user) => user,
                     None => new_user(on, now).await?,
                 },
             };
+            if is_news(on, &user, subject, attributes).await? {
+                super::changes::mark(on, &user, now).await?;
+            }
             keep_subject(on, &user, subject, attributes, &names, now).await?;
             hold_names(on, &user, &names).await?;
             let mut attributes = attributes.clone();
@@ -72,6 +79,26 @@ impl Directory {
         };
         self.store.within(work).await
     }
+
+    /// The user that a new subject is: by SCIM, by an invitation, or by `join`.
+    async fn expected_user(
+        &self,
+        on: &mut SqliteConnection,
+        (subject, attributes): (&Subject, &Attributes),
+        names: &Names,
+        join: Option<&JoinRule>,
+        now: Timestamp,
+    ) -> Result<Option<UserId>, AdmitError> {
+        if let Some(user) = super::scim::known(on, subject, attributes).await? {
+            return Ok(Some(user));
+        }
+        let audit = &self.audit;
+        let invited = super::invitations::accept(on, audit, subject, attributes, join, now).await?;
+        if let Some(user) = invited {
+            return Ok(Some(user));
+        }
+        joined_user(on, subject, attributes, names, join).await
+    }
 }
 
 async fn known_user(
@@ -86,36 +113,24 @@ async fn known_user(
     .bind(&subject.issuer)
     .bind(&subject.format)
     .bind(&subject.value)
-    .fetch_optional(on)
+    .fetch_optional(&mut *on)
     .await?;
-    row.map(|(id, active)| active_only(UserId::new(id), active))
-        .transpose()
+    match row {
+        Some((id, active)) => active_only(on, UserId::new(id), active).await.map(Some),
+        None => Ok(None),
+    }
 }
 
-fn active_only(user: UserId, active: i64) -> Result<UserId, AdmitError> {
+pub(super) async fn active_only(
+    on: &mut SqliteConnection,
+    user: UserId,
+    active: i64,
+) -> Result<UserId, AdmitError> {
     if active == 1 {
         Ok(user)
     } else {
-        Err(AdmitError::Deactivated(user))
+        Err(super::blocks::refusal(on, user).await?)
     }
-}
-
-/// The user that a new subject is: by SCIM, by an invitation, or by `join`.
-async fn expected_user(
-    on: &mut SqliteConnection,
-    subject: &Subject,
-    attributes: &Attributes,
-    names: &Names,
-    join: Option<&JoinRule>,
-    now: Timestamp,
-) -> Result<Option<UserId>, AdmitError> {
-    if let Some(user) = super::scim::known(on, subject, attributes).await? {
-        return Ok(Some(user));
-    }
-    if let Some(user) = super::invitations::accept(on, subject, attributes, now).await? {
-        return Ok(Some(user));
-    }
-    joined_user(on, subject, attributes, names, join).await
 }
 
 /// The user that a new subject joins, where the rule and both IdPs' words allow it.
@@ -150,12 +165,12 @@ async fn joined_user(
         if has_subject_of(on, &user, &subject.idp).await? {
             continue;
         }
-        return active_only(UserId::new(user), active).map(Some);
+        return active_only(on, UserId::new(user), active).await.map(Some);
     }
     Ok(None)
 }
 
-async fn has_subject_of(
+pub(super) async fn has_subject_of(
     on: &mut SqliteConnection,
     user: &str,
     idp: &IdpId,
@@ -177,6 +192,47 @@ async fn new_user(on: &mut SqliteConnection, now: Timestamp) -> Result<UserId, A
         .execute(on)
         .await?;
     Ok(user)
+}
+
+/// The full name, put together where the IdP sends only its parts.
+fn display_name(attributes: &Attributes) -> Option<String> {
+    let parts = [&attributes.given_name, &attributes.family_name];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    let together = (!parts.is_empty()).then(|| parts.join(" "));
+    attributes.name.clone().or(together)
+}
+
+/// Whether apps that know the user may have to be told: of other attributes, or of another subject.
+async fn is_news(
+    on: &mut SqliteConnection,
+    user: &UserId,
+    subject: &Subject,
+    attributes: &Attributes,
+) -> Result<bool, AdmitError> {
+    let known: Option<String> = sqlx::query_scalar(
+        "SELECT attributes FROM subjects \
+         WHERE idp = $1 AND issuer = $2 AND format = $3 AND value = $4 AND user_id = $5",
+    )
+    .bind(subject.idp.as_str())
+    .bind(&subject.issuer)
+    .bind(&subject.format)
+    .bind(&subject.value)
+    .bind(user.as_str())
+    .fetch_optional(&mut *on)
+    .await?;
+    let before: Option<Attributes> = match known {
+        Some(text) => Some(serde_json::from_str(&text).map_err(StoreError::from)?),
+        None => None,
+    };
+    if before.as_ref() == Some(attributes) {
+        return Ok(false);
+    }
+    // Nobody was told anything of somebody who is new.
+    let accounts: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM accounts WHERE user_id = $1")
+        .bind(user.as_str())
+        .fetch_one(on)
+        .await?;
+    Ok(accounts > 0)
 }
 
 async fn keep_subject(
@@ -206,12 +262,18 @@ async fn keep_subject(
     .bind(now.as_second())
     .execute(&mut *on)
     .await?;
-    sqlx::query("UPDATE users SET signed_in_at = $2 WHERE id = $1")
+    sqlx::query("UPDATE users SET signed_in_at = $2, invited = 0 WHERE id = $1")
         .bind(user.as_str())
         .bind(now.as_second())
-        .execute(on)
+        .execute(&mut *on)
         .await?;
-    Ok(())
+    let name = display_name(attributes);
+    let said = Said {
+        email: attributes.email.as_deref(),
+        name: name.as_deref(),
+        username: attributes.username.as_deref(),
+    };
+    Ok(keep_profile(on, user, said).await?)
 }
 
 /// Lets go of names that no subject of the user has any more, and takes the new ones unless another user holds them.

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::Directory;
-use crate::identity::{Person, UserId};
+use super::{Directory, accounts};
+use crate::identity::{Account, Person, UserId};
 use crate::store::StoreError;
 
 /// A user who changed.
@@ -21,6 +21,8 @@ pub struct Changed {
 pub struct Outlook {
     /// Through the subject that was used last, deactivated or not; none where no subject is left.
     pub person: Option<Person>,
+    /// What the apps said so far.
+    pub accounts: Vec<Account>,
     /// Whether the user may sign in.
     pub active: bool,
     /// Whether somebody who deactivated the user deleted them.
@@ -52,7 +54,11 @@ impl Directory {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn changed(&self, now: Timestamp, limit: u32) -> Result<Vec<Changed>, StoreError> {
+    pub async fn changed_users(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Changed>, StoreError> {
         let work = async {
             let rows: Vec<(String, i64)> = sqlx::query_as(
                 "SELECT user_id, number FROM changes WHERE look_at <= $1 \
@@ -104,14 +110,17 @@ impl Directory {
             .bind(user.as_str())
             .fetch_optional(&self.store.pool)
             .await?;
-            Ok::<_, StoreError>(row)
+            let mut on = self.store.pool.acquire().await?;
+            let accounts = accounts::read(&mut on, user).await?;
+            Ok::<_, StoreError>(row.map(|row| (row, accounts)))
         };
-        let Some((active, deleted, by_scim)) = self.store.within(work).await? else {
+        let Some(((active, deleted, by_scim), accounts)) = self.store.within(work).await? else {
             return Ok(None);
         };
         let latest = self.latest_person(user).await?;
         Ok(Some(Outlook {
             person: latest.map(|(person, _)| person),
+            accounts,
             active: active == 1,
             deleted: deleted > 0,
             by_scim: by_scim > 0,

@@ -115,16 +115,18 @@ fn delivery(row: Row) -> Result<DeliveryRow, StoreError> {
 }
 
 /// What a list is narrowed to, as it is compared; an empty text narrows nothing.
-fn narrowed<'q>(
-    find: &FindDeliveries<'q>,
-    mut query: sqlx::QueryBuilder<'q, sqlx::Sqlite>,
-) -> sqlx::QueryBuilder<'q, sqlx::Sqlite> {
+fn narrowed(
+    find: &FindDeliveries<'_>,
+    mut query: sqlx::QueryBuilder<sqlx::Sqlite>,
+) -> sqlx::QueryBuilder<sqlx::Sqlite> {
     query.push(ALL).push(" WHERE 1 = 1");
     if let Some(user) = find.user {
-        query.push(" AND user_id = ").push_bind(user.as_str());
+        query
+            .push(" AND user_id = ")
+            .push_bind(user.as_str().to_owned());
     }
     if let Some(app) = find.app {
-        query.push(" AND app = ").push_bind(app);
+        query.push(" AND app = ").push_bind(app.to_owned());
     }
     if let Some(state) = find.state {
         query.push(" AND state = ").push_bind(match state {
@@ -152,11 +154,12 @@ impl Directory {
                 .build_query_scalar()
                 .fetch_one(&self.store.pool)
                 .await?;
-            let columns = "SELECT id, user_id, app, kind, state, outcome, tries, created_at, at, error FROM ";
+            let columns =
+                "SELECT id, user_id, app, kind, state, outcome, tries, created_at, at, error FROM ";
             let mut query = narrowed(find, sqlx::QueryBuilder::new(columns));
             // Ids sort by the time they were made.
             if let Some(after) = find.after {
-                query.push(" AND id < ").push_bind(after);
+                query.push(" AND id < ").push_bind(after.to_owned());
             }
             query.push(" ORDER BY id DESC LIMIT ");
             query.push_bind(i64::from(limit) + 1);

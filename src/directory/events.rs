@@ -339,9 +339,7 @@ impl Directory {
             .about(&event.user)
             .in_app(&event.app)
             .came_to(outcome)
-            .with(
-                json!({ "event": event.id, "kind": event.kind.as_str(), "tries": event.tries }),
-            );
+            .with(json!({ "event": event.id, "kind": event.kind.as_str(), "tries": event.tries }));
         self.audit.append(on, &entry, now).await
     }
 }

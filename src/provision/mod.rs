@@ -230,7 +230,7 @@ impl Provisioner {
             told: fingerprint.to_owned(),
         };
         self.directory
-            .put_account(&person.user, &account, None, now)
+            .put_account(&person.user, &account, now)
             .await
             .map_err(store_down)
     }
@@ -402,17 +402,23 @@ fn to_tell(app: &App, person: &Person) -> Result<Told, Refusal> {
         let cause = format!("no group of the user is mapped to a role of {}", app.id);
         return Err(Refusal::new(Reason::NoRole, cause));
     }
+    Ok(alone(app, person))
+}
+
+/// What there is to tell of somebody who may use the app, without what the app said itself.
+fn alone(app: &App, person: &Person) -> Told {
     let alone = Person {
         accounts: Vec::new(),
         ..person.clone()
     };
     let roles = standing::roles(app, &alone).unwrap_or_default();
-    Ok(Told::new(person, roles))
+    Told::new(person, roles)
 }
 
 /// A callback that is down does not keep out whom the app knows.
 fn known_goes_on(account: Option<&Account>, refusal: Refusal) -> Result<(), Refusal> {
-    let known = account.is_some_and(|account| account.state == AccountState::Open);
+    let known =
+        account.is_some_and(|account| account.state == AccountState::Open && account.active);
     if known && refusal.reason == Reason::CallbackDown {
         Ok(())
     } else {

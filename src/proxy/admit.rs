@@ -83,7 +83,9 @@ impl Asking<'_> {
             &self.parts.method,
             Some(&known.standing),
         ) {
-            Decision::Admitted(admitted) => return self.grant(&admitted, (&session, since), &known),
+            Decision::Admitted(admitted) => {
+                return self.grant(&admitted, (&session, since), &known);
+            }
             Decision::NeedsSignIn => return Err(Denial::NeedsSignIn),
             Decision::Refused(refusal) => return Err(refusal.into()),
             Decision::NeedsAccount => {}

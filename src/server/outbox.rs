@@ -76,8 +76,8 @@ impl Outbox {
             }
         }
         for app in &usher.config.apps {
-            let sent =
-                self.count(|task| matches!(task, Task::Deliver(under_way, _) if *under_way == app.id));
+            let sent = self
+                .count(|task| matches!(task, Task::Deliver(under_way, _) if *under_way == app.id));
             if sent >= FOR_ONE_APP {
                 continue;
             }

@@ -15,7 +15,7 @@ use super::event::{Told, farewell};
 use super::{Provisioner, Settled, alone, callback_down};
 use crate::access::standing;
 use crate::config::{App, Callback, Provisioning, ProvisioningMode};
-use crate::directory::{Changed, Event, EventKind, Failed, Outlook};
+use crate::directory::{Changed, Event, Failed, Outlook};
 use crate::identity::{GrantSource, Person, UserId};
 use crate::metrics::Metrics;
 use crate::store::StoreError;
@@ -45,7 +45,7 @@ impl Provisioner {
     /// # Errors
     /// If the store fails.
     pub async fn changed(&self, now: Timestamp, limit: u32) -> Result<Vec<Changed>, StoreError> {
-        self.directory.changed(now, limit).await
+        self.directory.changed_users(now, limit).await
     }
 
     /// Events for an app whose time has come: id and user.
@@ -294,7 +294,14 @@ mod tests {
     fn pauses_double_up_to_a_day_and_are_spread_over_all_of_it() {
         let longest = |tries| (0..200).map(|_| pause(tries)).max().unwrap_or_default();
         let shortest = |tries| (0..200).map(|_| pause(tries)).min().unwrap_or_default();
-        for (tries, bound) in [(1, 5), (2, 10), (5, 80), (15, 81_920), (16, 86_400), (99, 86_400)] {
+        for (tries, bound) in [
+            (1, 5),
+            (2, 10),
+            (5, 80),
+            (15, 81_920),
+            (16, 86_400),
+            (99, 86_400),
+        ] {
             let bound = Duration::from_secs(bound);
             assert!(longest(tries) <= bound && longest(tries) > bound.mul_f64(0.8));
             assert!(shortest(tries) < bound.mul_f64(0.3).max(Duration::from_secs(2)));

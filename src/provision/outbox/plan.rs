@@ -178,7 +178,12 @@ mod tests {
             (Some(&open), same, None, None),
             (Some(&open), new, Some(Updated), Some(Updated)),
             (Some(&open), Holds::Untold, None, None),
-            (Some(&open), Holds::Nothing, Some(Deactivated), Some(Deactivated)),
+            (
+                Some(&open),
+                Holds::Nothing,
+                Some(Deactivated),
+                Some(Deactivated),
+            ),
             (Some(&open), Holds::Deleted, Some(Deleted), Some(Deleted)),
             (Some(&gone), new, Some(Reactivated), Some(Reactivated)),
             (Some(&gone), Holds::Nothing, None, None),
