@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, By};
 use crate::claims::Claims;
-use crate::config::{App, Config, IdpProtocol, Site};
+use crate::config::{self, App, Config, IdpProtocol, Site};
 use crate::directory::Directory;
 use crate::forward::firewall::Firewall;
 use crate::identity::{IdpId, UserId};
@@ -19,6 +19,7 @@ use crate::outbound::{self, Outbound};
 use crate::provision::{Occasion, Provisioner};
 use crate::refusal::{Reason, Refusal};
 use crate::revoke::{self, Why};
+use crate::seal::SealRing;
 use crate::session::{Session, SessionKey, Sessions};
 use crate::sign_in::{Parts, SignIn};
 use crate::store::{Store, StoreError};
@@ -102,6 +103,7 @@ impl Usher {
             provisioner,
             seal,
             metrics,
+            test_runs: Arc::default(),
         };
         let lasting = Lasting {
             store,
@@ -155,6 +157,7 @@ impl Usher {
         if let Some(former) = former {
             sign_in.keep_metadata_of(former);
         }
+        sign_in.take_switches(parts.directory.switches().await?);
         sign_in.tend(now);
         let is_there = |id: &str| config.idp(id).is_some();
         parts.metrics.saml_certificates.keep_only(is_there);
@@ -226,6 +229,27 @@ impl Usher {
         revoke::follow(scene, user, why, now).await
     }
 
+    /// Switches an identity provider on or off for those who sign in from now on; it holds until its part of the file changes.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn switch_idp(
+        &self,
+        idp: &config::Idp,
+        enabled: bool,
+        by: &By,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.directory.set_switch(idp, enabled, by, now).await?;
+        self.sign_in.take_switches(self.directory.switches().await?);
+        Ok(())
+    }
+
+    /// The keys that seal what only usher itself reads again.
+    pub fn seal(&self) -> &SealRing {
+        &self.lasting.parts.seal
+    }
+
     /// What is done every minute: what is over is forgotten, and keys that are due are rotated.
     ///
     /// # Errors
@@ -233,6 +257,7 @@ impl Usher {
     pub async fn tend(&self, now: Timestamp) -> Result<(), StoreError> {
         self.sessions.sweep(now).await?;
         self.lasting.parts.claims.sweep(now).await?;
+        self.sign_in.take_switches(self.directory.switches().await?);
         self.sign_in.tend(now);
         if self.keys.load().renew_at <= now {
             self.keys.store(

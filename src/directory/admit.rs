@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
+use super::people::{Said, keep_profile};
 use super::{AdmitError, Directory, JoinRule};
-use crate::identity::{Attributes, IdpId, Person, Subject, UserId, folded};
+use crate::identity::{self, Attributes, IdpId, Person, Subject, UserId};
 use crate::store::StoreError;
 
 /// What nobody else may hold, as it is compared.
@@ -16,8 +17,8 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn of(attributes: &Attributes) -> Self {
         Self {
-            email: compared(attributes.email.as_deref()),
-            username: compared(attributes.username.as_deref()),
+            email: folded(attributes.email.as_deref()),
+            username: folded(attributes.username.as_deref()),
         }
     }
 
@@ -30,13 +31,14 @@ impl Names {
     }
 }
 
-fn compared(name: Option<&str>) -> Option<String> {
-    let name = folded(name?);
+/// A name as names are compared; an empty one is none.
+pub(super) fn folded(name: Option<&str>) -> Option<String> {
+    let name = identity::folded(name?);
     (!name.is_empty()).then_some(name)
 }
 
 /// Whether two addresses are one: by case alone. Names that are merely too alike are kept apart, but they are not the same person.
-fn same_address(one: Option<&str>, other: Option<&str>) -> bool {
+pub(super) fn same_address(one: Option<&str>, other: Option<&str>) -> bool {
     let lower = |email: Option<&str>| email.map(|email| email.trim().to_lowercase());
     lower(one) == lower(other)
 }
@@ -67,7 +69,10 @@ impl Directory {
                     super::scim::known(on, subject, attributes).await?;
                     user
                 }
-                None => match expected_user(on, subject, attributes, &names, join, now).await? {
+                None => match self
+                    .expected_user(on, (subject, attributes), &names, join, now)
+                    .await?
+                {
                     Some(user) => user,
                     None => new_user(on, now).await?,
                 },
@@ -89,6 +94,26 @@ impl Directory {
         };
         self.store.within(work).await
     }
+
+    /// The user that a new subject is: by SCIM, by an invitation, or by `join`.
+    async fn expected_user(
+        &self,
+        on: &mut SqliteConnection,
+        (subject, attributes): (&Subject, &Attributes),
+        names: &Names,
+        join: Option<&JoinRule>,
+        now: Timestamp,
+    ) -> Result<Option<UserId>, AdmitError> {
+        if let Some(user) = super::scim::known(on, subject, attributes).await? {
+            return Ok(Some(user));
+        }
+        let audit = &self.audit;
+        let invited = super::invitations::accept(on, audit, subject, attributes, join, now).await?;
+        if let Some(user) = invited {
+            return Ok(Some(user));
+        }
+        joined_user(on, subject, attributes, names, join).await
+    }
 }
 
 async fn known_user(
@@ -103,36 +128,24 @@ async fn known_user(
     .bind(&subject.issuer)
     .bind(&subject.format)
     .bind(&subject.value)
-    .fetch_optional(on)
+    .fetch_optional(&mut *on)
     .await?;
-    row.map(|(id, active)| active_only(UserId::new(id), active))
-        .transpose()
+    match row {
+        Some((id, active)) => active_only(on, UserId::new(id), active).await.map(Some),
+        None => Ok(None),
+    }
 }
 
-fn active_only(user: UserId, active: i64) -> Result<UserId, AdmitError> {
+pub(super) async fn active_only(
+    on: &mut SqliteConnection,
+    user: UserId,
+    active: i64,
+) -> Result<UserId, AdmitError> {
     if active == 1 {
         Ok(user)
     } else {
-        Err(AdmitError::Deactivated(user))
+        Err(super::blocks::refusal(on, user).await?)
     }
-}
-
-/// The user that a new subject is: by SCIM, by an invitation, or by `join`.
-async fn expected_user(
-    on: &mut SqliteConnection,
-    subject: &Subject,
-    attributes: &Attributes,
-    names: &Names,
-    join: Option<&JoinRule>,
-    now: Timestamp,
-) -> Result<Option<UserId>, AdmitError> {
-    if let Some(user) = super::scim::known(on, subject, attributes).await? {
-        return Ok(Some(user));
-    }
-    if let Some(user) = super::invitations::accept(on, subject, attributes, now).await? {
-        return Ok(Some(user));
-    }
-    joined_user(on, subject, attributes, names, join).await
 }
 
 /// The user that a new subject joins, where the rule and both IdPs' words allow it.
@@ -173,12 +186,12 @@ async fn joined_user(
         if has_subject_of(on, &user, &subject.idp).await? {
             continue;
         }
-        return active_only(UserId::new(user), active).map(Some);
+        return active_only(on, UserId::new(user), active).await.map(Some);
     }
     Ok(None)
 }
 
-async fn has_subject_of(
+pub(super) async fn has_subject_of(
     on: &mut SqliteConnection,
     user: &str,
     idp: &IdpId,
@@ -203,6 +216,14 @@ pub(super) async fn new_user(
         .execute(on)
         .await?;
     Ok(user)
+}
+
+/// The full name, put together where the IdP sends only its parts.
+fn display_name(attributes: &Attributes) -> Option<String> {
+    let parts = [&attributes.given_name, &attributes.family_name];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    let together = (!parts.is_empty()).then(|| parts.join(" "));
+    attributes.name.clone().or(together)
 }
 
 async fn keep_subject(
@@ -234,12 +255,18 @@ async fn keep_subject(
     .bind(&attributes.directory_key)
     .execute(&mut *on)
     .await?;
-    sqlx::query("UPDATE users SET signed_in_at = $2 WHERE id = $1")
+    sqlx::query("UPDATE users SET signed_in_at = $2, invited = 0 WHERE id = $1")
         .bind(user.as_str())
         .bind(now.as_second())
-        .execute(on)
+        .execute(&mut *on)
         .await?;
-    Ok(())
+    let name = display_name(attributes);
+    let said = Said {
+        email: attributes.email.as_deref(),
+        name: name.as_deref(),
+        username: attributes.username.as_deref(),
+    };
+    Ok(keep_profile(on, user, said).await?)
 }
 
 /// Lets go of names that no subject of the user has any more, and takes the new ones unless another user holds them.

@@ -4,6 +4,7 @@
 mod accounts;
 mod admit;
 mod api_tokens;
+mod blocks;
 mod changes;
 mod deliveries;
 mod grants;
@@ -12,10 +13,13 @@ mod people;
 pub mod scim;
 mod switches;
 
-pub use api_tokens::{ApiToken, Scope};
+pub use api_tokens::{ApiToken, Scope, is_token_name};
+pub use blocks::{Block, BlockSource};
 pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries};
-pub use invitations::{FindInvitations, Invitation, InviteError, NewInvitation};
-pub use people::{Block, BlockSource, Counts, Find, KnownSubject, Page, Profile, Status, Summary};
+pub use invitations::{
+    CsvLine, FindInvitations, Invitation, InviteError, Link, NewInvitation, parse_csv,
+};
+pub use people::{Counts, Find, KnownSubject, Page, Profile, Status, Summary};
 pub use switches::Switch;
 
 use crate::audit::Audit;
@@ -30,12 +34,14 @@ pub struct Directory {
 }
 
 /// Which other IdP's users a new subject may join (`same_users_as`), and by which e-mail domains.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct JoinRule {
     /// The other IdPs whose users count as the same.
     pub with: Vec<IdpId>,
     /// Domains that both IdPs may assert, lower case; an e-mail outside never joins.
     pub domains: Vec<String>,
+    /// Domains of the subject's own IdP, lower case: an address there counts as verified for an invitation where the IdP does not say.
+    pub own_domains: Vec<String>,
 }
 
 /// Why a verified login is not let into the directory.
@@ -51,8 +57,13 @@ pub enum AdmitError {
     #[error("another user ({0}) holds that username")]
     UsernameTaken(UserId),
     /// The user was deactivated.
-    #[error("the user ({0}) was deactivated")]
-    Deactivated(UserId),
+    #[error("the user ({user}) was deactivated")]
+    Deactivated {
+        /// Who.
+        user: UserId,
+        /// Who said so, where that is known; SCIM before an admin.
+        by: Option<BlockSource>,
+    },
 }
 
 impl From<sqlx::Error> for AdmitError {

@@ -37,6 +37,7 @@ fn rule() -> JoinRule {
     JoinRule {
         with: vec![IdpId::new("acme")],
         domains: vec!["acme.example".to_owned()],
+        ..JoinRule::default()
     }
 }
 
@@ -261,7 +262,7 @@ async fn refuses_a_deactivated_user() {
     let refused = directory
         .admit(&ann, &mail("ann@acme.example"), None, now())
         .await;
-    assert!(matches!(refused, Err(AdmitError::Deactivated(_))));
+    assert!(matches!(refused, Err(AdmitError::Deactivated { .. })));
     assert_eq!(directory.person(&ann).await.unwrap(), None);
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn choose(call: &Call<'_>) -> Result<Response<String>, Refusal>
         .config
         .idps
         .iter()
-        .filter(|idp| idp.enabled)
+        .filter(|idp| call.usher.sign_in.is_enabled(idp))
         .collect();
     if let Some(email) = email {
         let idp = crate::sign_in::domain_of(email)
@@ -104,6 +104,8 @@ async fn begin(
         return_to,
         login_hint,
         other_account: query.one("prompt")? == Some("login"),
+        anew: query.one("max_age")? == Some("0"),
+        test: None,
         signed_in: signed_in(call).await,
         browser: &call.browser,
     };

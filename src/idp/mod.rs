@@ -76,12 +76,26 @@ impl Idp {
     }
 }
 
+/// One claim or attribute as an IdP sent it, for the admin who looks at a test sign-in. Never a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// What it stood in: `ID token`, `userinfo`, `assertion`.
+    pub source: &'static str,
+    /// Its name there.
+    pub name: String,
+    /// A second name (SAML `FriendlyName`).
+    pub also: Option<String>,
+    /// Its values as text; anything but text and lists of text as JSON.
+    pub values: Vec<String>,
+}
+
 /// A sign-in whose every check passed. Built only from what a protocol verified.
 #[derive(Debug)]
 pub struct VerifiedLogin {
     subject: Subject,
     attributes: Attributes,
     authenticated_at: Timestamp,
+    says_when: bool,
     acr: Option<String>,
     idp_session: Option<String>,
     tokens: Tokens,
@@ -102,6 +116,11 @@ impl VerifiedLogin {
     /// When they signed in there.
     pub fn authenticated_at(&self) -> Timestamp {
         self.authenticated_at
+    }
+
+    /// Whether the IdP said when they signed in there (OIDC `auth_time`, SAML `AuthnInstant`); else the time is that of its answer.
+    pub fn says_when(&self) -> bool {
+        self.says_when
     }
 
     /// Authentication context class.
@@ -131,6 +150,7 @@ impl From<oidc::VerifiedIdToken> for VerifiedLogin {
             subject,
             attributes,
             authenticated_at,
+            says_when,
             acr,
             idp_session,
             tokens,
@@ -139,6 +159,7 @@ impl From<oidc::VerifiedIdToken> for VerifiedLogin {
             subject,
             attributes,
             authenticated_at,
+            says_when,
             acr,
             idp_session,
             tokens,
@@ -168,6 +189,7 @@ impl From<saml::VerifiedResponse> for VerifiedLogin {
             subject,
             attributes,
             authenticated_at,
+            says_when: true,
             acr,
             idp_session,
             tokens,

@@ -355,7 +355,14 @@ async fn endpoint(
 }
 
 /// Reads a body of at most `limit` bytes.
-async fn collect(body: Incoming, limit: usize, within: Duration) -> Result<Bytes, Refusal> {
+///
+/// # Errors
+/// `BodyTooLarge`; `BadRequest` where it breaks off, or does not come `within` that time.
+pub(crate) async fn collect(
+    body: Incoming,
+    limit: usize,
+    within: Duration,
+) -> Result<Bytes, Refusal> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }

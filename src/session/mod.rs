@@ -1,10 +1,12 @@
 //! Sessions: a random id in one cookie, its SHA-256 in the store, a shared cache in front, and the
 //! live streams (WebSocket, SSE, long polls) that end with their session.
 
+mod list;
 mod registry;
 mod rows;
 mod sessions;
 
+pub use list::SessionRow;
 pub use sessions::Sessions;
 
 use std::sync::atomic::AtomicI64;
@@ -131,6 +133,8 @@ pub struct Tokens {
 pub enum Which<'a> {
     /// One session.
     One(&'a SessionKey),
+    /// The one with that public id ([`Session::sid`]).
+    Sid(&'a str),
     /// All of a user.
     User(&'a UserId),
     /// All that began at an IdP under a name.

@@ -26,7 +26,7 @@ const CONFIRMED_FOR: i64 = 20;
 /// Seconds that a confirmation counts for while the store fails.
 const GRACE: i64 = 30;
 /// Seconds between two writes of the last use.
-const SEEN_EVERY: i64 = 60;
+pub(super) const SEEN_EVERY: i64 = 60;
 /// Seconds without use after which a session leaves the cache (not the store).
 const UNUSED_FOR: i64 = 120;
 /// Reads of one load at most, while the person behind it keeps changing.
@@ -36,11 +36,11 @@ const PURPOSE: &str = "tokens";
 
 /// All sessions; shared by all threads.
 pub struct Sessions {
-    store: Store,
+    pub(super) store: Store,
     directory: Directory,
     seal: ArcSwap<SealRing>,
     /// Seconds; changed by a reload.
-    idle_for: AtomicI64,
+    pub(super) idle_for: AtomicI64,
     /// Seconds; changed by a reload, for sessions made from then on.
     lifetime: AtomicI64,
     registry: Registry,
@@ -366,21 +366,33 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends sessions in the store, then in the cache, then their live streams. Returns how many there were.
+    /// Ends sessions in the store, then in the cache, then their live streams. Gives whose they were, once for each session.
     /// An error means that nothing ended for sure: the caller answers 503.
-    pub async fn end(&self, which: Which<'_>, now: Timestamp) -> Result<usize, StoreError> {
+    pub async fn end(&self, which: Which<'_>, now: Timestamp) -> Result<Vec<UserId>, StoreError> {
         let _ = now;
-        let mut keys = rows::delete(&self.store, &which).await?;
-        let stored = keys.len();
+        let stored = rows::delete(&self.store, &which).await?;
+        let mut keys: Vec<SessionKey> = stored.iter().map(|(key, _)| *key).collect();
         // What another process deleted may still be here.
         match which {
             Which::One(key) => keys.push(*key),
             Which::User(user) => keys.extend(self.registry.of_user(user).iter().map(|one| one.key)),
+            Which::Sid(sid) => {
+                let here = self.registry.pick(|session| session.sid == sid);
+                keys.extend(here.iter().map(|one| one.key));
+            }
             // The names stand in the store alone.
             Which::Named(_) | Which::Subject(_) => {}
         }
-        let cached = keys.iter().filter(|key| self.registry.end(key)).count();
-        Ok(stored.max(cached))
+        let mut users = Vec::with_capacity(keys.len());
+        for key in keys {
+            let cached = self.registry.end(&key);
+            let known = stored.iter().any(|(stored, _)| *stored == key);
+            if let Some(session) = cached.filter(|_| !known) {
+                users.push(session.person.load().user.clone());
+            }
+        }
+        users.extend(stored.into_iter().map(|(_, user)| user));
+        Ok(users)
     }
 
     /// Loads the person anew into all live sessions of a user: after a change of attributes, roles or accounts.

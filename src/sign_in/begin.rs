@@ -24,6 +24,10 @@ pub struct Begin<'a> {
     pub login_hint: Option<&'a str>,
     /// Whether the person wants to choose another account.
     pub other_account: bool,
+    /// Whether the person must sign in there anew, so that the session says of now.
+    pub anew: bool,
+    /// For a test sign-in, also at an IdP that is switched off: the public id of the admin's session.
+    pub test: Option<&'a str>,
     /// Whether the browser shows a live session: then nothing is going round in circles.
     pub signed_in: bool,
     /// The browser's cookies.
@@ -45,7 +49,10 @@ impl SignIn {
     /// # Errors
     /// `UnknownIdp`, `SignInLoop`, `IdpDown`, `Internal`.
     pub async fn begin(&self, begin: Begin<'_>, now: Timestamp) -> Result<Begun, Refusal> {
-        let idp = self.idp(begin.idp)?;
+        let idp = match begin.test {
+            Some(_) => self.any_idp(begin.idp)?,
+            None => self.idp(begin.idp)?,
+        };
         if !begin.signed_in && looping::is_looping(begin.site, &self.seal, begin.browser, now) {
             let cause = "several sign-ins finished within a minute without a session coming back";
             return Err(Refusal::new(Reason::SignInLoop, cause));
@@ -69,6 +76,8 @@ impl SignIn {
             flow,
             before,
             started_at: now.as_second(),
+            anew: begin.anew,
+            test: begin.test.map(str::to_owned),
         };
         let cookies = pending
             .keep(begin.site, &self.seal, begin.browser, cross_site)
@@ -83,9 +92,13 @@ impl SignIn {
     ) -> Result<(Outgoing, Flow), Refusal> {
         let secrets = oidc::FlowSecrets::generate().map_err(|error| oidc_refusal(&error))?;
         let redirect_uri = self.redirect_uri(begin.site, &oidc.config().id)?;
-        let prompt = begin.other_account.then_some("login");
+        let asked = oidc::Asked {
+            login_hint: begin.login_hint,
+            other_account: begin.other_account,
+            anew: begin.anew,
+        };
         let location = oidc
-            .authorization_url(&redirect_uri, &secrets, begin.login_hint, prompt)
+            .authorization_url(&redirect_uri, &secrets, asked)
             .await
             .map_err(|error| oidc_refusal(&error))?;
         Ok((Outgoing::Redirect(location), Flow::Oidc(secrets)))
@@ -103,7 +116,8 @@ impl SignIn {
             flow: &secrets,
             acs: &acs,
             login_hint: begin.login_hint,
-            other_account: begin.other_account,
+            // `ForceAuthn` in both cases.
+            other_account: begin.other_account || begin.anew,
         };
         let way = saml
             .begin(asked, now)

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::cookies::{self, BrowserCookies};
 use super::pending::{Before, Flow, PendingLogin, VALID_FOR};
 use super::{SignIn, looping, oidc_refusal, store_refusal};
+use crate::audit::{Actor, By};
 use crate::config::{self, IdpProtocol, Site};
 use crate::directory::{AdmitError, JoinRule};
 use crate::identity::{Attributes, IdpId, Person};
@@ -12,9 +13,12 @@ use crate::idp::oidc::{AuthorizationResponse, OidcIdp};
 use crate::idp::{Idp, VerifiedLogin};
 use crate::metrics::Metrics;
 use crate::provision::Occasion;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{FailedCheck, Reason, Refusal};
 use crate::revoke;
 use crate::session::{NewSession, Session, SessionKey, Which};
+
+/// Seconds that clocks may be apart.
+const SKEW: i64 = 60;
 
 /// An answer that arrived at the redirect URI of an IdP.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Callback<'a> {
     pub response: AuthorizationResponse,
     /// The browser's cookies.
     pub browser: &'a BrowserCookies,
+    /// The request; who it is by turns out here.
+    pub by: &'a By,
 }
 
 /// How a callback ends for the browser.
@@ -56,6 +62,10 @@ pub(super) struct Arrival<'a> {
     pub(super) return_to: &'a str,
     /// What the browser had when it began, where its cookies do not tell now.
     pub(super) before: Option<&'a Before>,
+    /// The request, for the log.
+    pub(super) by: &'a By,
+    /// Since when the person must have signed in there, where that was asked for.
+    pub(super) since: Option<i64>,
 }
 
 impl Arrival<'_> {
@@ -84,6 +94,9 @@ impl SignIn {
         callback: Callback<'_>,
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
+        if let Some(finished) = self.finish_test(&callback, now).await {
+            return finished;
+        }
         let idp = self.idp(callback.idp)?;
         let Idp::Oidc(oidc) = idp else {
             let cause = "that identity provider does not speak OIDC";
@@ -146,6 +159,8 @@ impl SignIn {
             browser,
             return_to: &pending.return_to,
             before: None,
+            by: callback.by,
+            since: pending.anew.then_some(pending.started_at),
         };
         let mut finished = self
             .let_in(&arrival, VerifiedLogin::from(token), now)
@@ -176,6 +191,7 @@ impl SignIn {
     ) -> Result<Finished, Refusal> {
         let idp = arrival.idp.config();
         check_email(idp, login.attributes())?;
+        check_since(arrival.since, &login)?;
         let join = join_rule(&self.config, idp);
         let person = self
             .directory
@@ -228,12 +244,12 @@ impl SignIn {
         let Arrival {
             idp, site, browser, ..
         } = arrival;
-        for key in arrival.sessions_before() {
-            revoke::revoke(&self.sessions, Which::One(&key), revoke::Why::Replaced, now)
-                .await
-                .map_err(|error| store_refusal(&error))?;
-        }
         let user = person.user.clone();
+        let by = arrival.by.as_actor(Actor::User(user.clone()));
+        for key in arrival.sessions_before() {
+            self.revoke(Which::One(&key), revoke::Why::Replaced, &by, now)
+                .await?;
+        }
         let new = NewSession {
             person,
             origin: site.public_url.origin.clone(),
@@ -249,7 +265,7 @@ impl SignIn {
             .create(new, now)
             .await
             .map_err(|error| store_refusal(&error))?;
-        self.still_there(idp, &session, now).await?;
+        self.still_there(arrival, &session, now).await?;
         self.sessions
             .reload_person(&user)
             .await
@@ -272,20 +288,20 @@ impl SignIn {
     /// The IdP may have ended its session between the answer that it gave and the session that came of it.
     async fn still_there(
         &self,
-        idp: &Idp,
+        arrival: &Arrival<'_>,
         session: &Session,
         now: Timestamp,
     ) -> Result<(), Refusal> {
+        let idp = &arrival.idp.config().id;
         let Some(sid) = &session.idp_session else {
             return Ok(());
         };
-        if !self.was_ended_there(&idp.config().id, sid).await? {
+        if !self.was_ended_there(idp, sid).await? {
             return Ok(());
         }
         let why = revoke::Why::IdpEnded;
-        revoke::revoke(&self.sessions, Which::One(&session.key), why, now)
-            .await
-            .map_err(|error| store_refusal(&error))?;
+        let by = arrival.by.as_actor(Actor::Idp(idp.clone()));
+        self.revoke(Which::One(&session.key), why, &by, now).await?;
         let cause = "the identity provider ended that session during the sign-in";
         Err(Refusal::new(Reason::IdpRefused, cause))
     }
@@ -326,6 +342,30 @@ pub(super) fn renew_at(idp: &config::Idp, now: Timestamp) -> Option<Timestamp> {
     now.checked_add(every).ok()
 }
 
+/// Where the person had to sign in there anew, the IdP must say that they did.
+fn check_since(since: Option<i64>, login: &VerifiedLogin) -> Result<(), Refusal> {
+    let Some(since) = since else { return Ok(()) };
+    let (code, sentence, cause) = if !login.says_when() {
+        (
+            "auth_time",
+            "Your identity provider did not say when you signed in there, so it cannot confirm that it was just now. Its administrator must let it send the claim auth_time.",
+            "a new sign-in was asked for (max_age=0), and auth_time is missing".to_owned(),
+        )
+    } else if login.authenticated_at().as_second() < since - SKEW {
+        (
+            "auth_time",
+            "Your identity provider did not ask you to sign in anew. Sign out there, then try again.",
+            format!(
+                "a new sign-in was asked for at {since}, and the IdP says that the person signed in at {}",
+                login.authenticated_at().as_second()
+            ),
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(Reason::InvalidLogin, cause).at_check(FailedCheck { code, sentence }))
+}
+
 /// An address that the IdP calls unverified, or of a domain that is not its own, lets nobody in.
 pub(super) fn check_email(idp: &config::Idp, attributes: &Attributes) -> Result<(), Refusal> {
     let allow_unverified = match &idp.protocol {
@@ -359,7 +399,8 @@ pub(crate) fn domain_of(email: &str) -> Option<String> {
     (!domain.is_empty()).then(|| domain.to_lowercase())
 }
 
-/// `same_users_as` in both directions: the IdPs that count as one population, within the domains that both may assert.
+/// `same_users_as` in both directions: the IdPs that count as one population, within the domains that both may assert;
+/// and the domains for which the IdP's word counts without `email_verified`, for invitations.
 pub(super) fn join_rule(config: &config::Config, idp: &config::Idp) -> Option<JoinRule> {
     let linked = |other: &&std::sync::Arc<config::Idp>| {
         other.id != idp.id
@@ -373,9 +414,10 @@ pub(super) fn join_rule(config: &config::Config, idp: &config::Idp) -> Option<Jo
         .filter(|domain| idp.email_domains.contains(domain))
         .cloned()
         .collect();
-    (!with.is_empty()).then(|| JoinRule {
+    (!with.is_empty() || !idp.email_domains.is_empty()).then(|| JoinRule {
         with: with.iter().map(|other| other.id.clone()).collect(),
         domains,
+        own_domains: idp.email_domains.clone(),
     })
 }
 
@@ -383,7 +425,7 @@ pub(super) fn admit_refusal(error: AdmitError) -> Refusal {
     let reason = match &error {
         AdmitError::Store(_) => Reason::StoreDown,
         AdmitError::EmailTaken(_) | AdmitError::UsernameTaken(_) => Reason::IdentityConflict,
-        AdmitError::Deactivated(_) => Reason::Deactivated,
+        AdmitError::Deactivated { .. } => Reason::Deactivated,
     };
     Refusal::new(reason, error.to_string())
 }

@@ -6,6 +6,7 @@ use super::cookies::BrowserCookies;
 use super::finish::{Arrival, Finished};
 use super::pending::{Before, Flow, PendingLogin};
 use super::{SignIn, saml_refusal, store_refusal};
+use crate::audit::By;
 use crate::claims;
 use crate::config::Site;
 use crate::identity::IdpId;
@@ -29,6 +30,8 @@ pub struct AcsPost<'a> {
     pub browser: &'a BrowserCookies,
     /// Whether the browser says that another site posted it, so that it left its session cookie out.
     pub from_other_site: bool,
+    /// The request; who it is by turns out here.
+    pub by: &'a By,
 }
 
 /// A sign-in that a response answers.
@@ -47,6 +50,9 @@ impl SignIn {
         post: AcsPost<'_>,
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
+        if let Some(finished) = self.finish_saml_test(&post, now).await {
+            return finished;
+        }
         let idp = self.idp(post.idp)?;
         let Idp::Saml(saml) = idp else {
             let cause = "that identity provider does not speak SAML";
@@ -111,6 +117,8 @@ impl SignIn {
             browser: post.browser,
             return_to: &pending.return_to,
             before: pending.before.as_ref(),
+            by: post.by,
+            since: pending.anew.then_some(pending.started_at),
         };
         // The state cookie stays until its time is over, so that the back button can be told from a lost sign-in.
         self.let_in_once(&arrival, response, now).await
@@ -155,11 +163,13 @@ impl SignIn {
             browser: post.browser,
             return_to: landing(post.site, post.relay_state),
             before: Some(&before),
+            by: post.by,
+            since: None,
         };
         self.let_in_once(&arrival, response, now).await
     }
 
-    async fn redeem(
+    pub(super) async fn redeem(
         &self,
         saml: &SamlIdp,
         post: &AcsPost<'_>,
@@ -179,7 +189,18 @@ impl SignIn {
         response: VerifiedResponse,
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
-        let idp = &arrival.idp.config().id;
+        self.claim_assertion(&arrival.idp.config().id, &response)
+            .await?;
+        self.let_in(arrival, VerifiedLogin::from(response), now)
+            .await
+    }
+
+    /// Uses an assertion up.
+    pub(super) async fn claim_assertion(
+        &self,
+        idp: &IdpId,
+        response: &VerifiedResponse,
+    ) -> Result<(), Refusal> {
         let facts = response.facts();
         let id = claims::id_of(idp, &facts.assertion_id);
         let is_new = self
@@ -191,8 +212,7 @@ impl SignIn {
             let refused = Refused::at(Check::Replay, "the assertion was used before");
             return Err(saml_refusal(&SamlError::Invalid(refused)));
         }
-        self.let_in(arrival, VerifiedLogin::from(response), now)
-            .await
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ mod renew;
 mod return_to;
 mod sign_out;
 mod single_logout;
+pub mod test_run;
 
 pub use begin::{Begin, Begun};
 pub(crate) use finish::domain_of;
@@ -26,12 +27,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use url::Url;
 
+use crate::audit::By;
 use crate::claims::Claims;
-use crate::config::{Config, Site};
-use crate::directory::Directory;
+use crate::config::{self, Config, Site};
+use crate::directory::{Directory, Switch};
 use crate::identity::IdpId;
 use crate::idp::Idp;
 use crate::idp::oidc::OidcError;
@@ -39,8 +42,9 @@ use crate::idp::saml::{SamlError, SamlIdp};
 use crate::metrics::Metrics;
 use crate::provision::Provisioner;
 use crate::refusal::{FailedCheck, Reason, Refusal};
+use crate::revoke::{self, Why};
 use crate::seal::SealRing;
-use crate::session::Sessions;
+use crate::session::{Sessions, Which};
 
 /// What the story needs of the rest.
 #[derive(Debug)]
@@ -54,6 +58,9 @@ pub struct SignIn {
     seal: Arc<SealRing>,
     metrics: Arc<Metrics>,
     renewing: renew::Renewing,
+    test_runs: Arc<test_run::TestRuns>,
+    /// What an admin said instead of the file.
+    switches: ArcSwap<HashMap<IdpId, Switch>>,
 }
 
 /// The parts that a [`SignIn`] is built over; they outlive a reload.
@@ -71,6 +78,8 @@ pub struct Parts {
     pub seal: Arc<SealRing>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Sign-ins for trial.
+    pub test_runs: Arc<test_run::TestRuns>,
 }
 
 impl SignIn {
@@ -83,6 +92,7 @@ impl SignIn {
             provisioner,
             seal,
             metrics,
+            test_runs,
         } = parts;
         Self {
             config,
@@ -94,14 +104,52 @@ impl SignIn {
             seal,
             metrics,
             renewing: renew::Renewing::default(),
+            test_runs,
+            switches: ArcSwap::default(),
         }
+    }
+
+    /// Takes over what admins said of IdPs; a switch that was set before its part of the file changed no longer counts.
+    pub fn take_switches(&self, switches: Vec<Switch>) {
+        let counts = |switch: &Switch| {
+            let idp = self.config.idp(switch.idp.as_str());
+            idp.is_some_and(|idp| idp.fingerprint == switch.config)
+        };
+        let counting = switches.into_iter().filter(counts);
+        let counting = counting
+            .map(|switch| (switch.idp.clone(), switch))
+            .collect();
+        self.switches.store(Arc::new(counting));
+    }
+
+    /// What an admin said of an IdP, where that counts.
+    pub fn switch(&self, idp: &config::Idp) -> Option<Switch> {
+        self.switches.load().get(&idp.id).cloned()
+    }
+
+    /// Whether people may sign in through an IdP: by an admin's word, else by the file.
+    pub fn is_enabled(&self, idp: &config::Idp) -> bool {
+        let switches = self.switches.load();
+        switches
+            .get(&idp.id)
+            .map_or(idp.enabled, |switch| switch.enabled)
+    }
+
+    /// The IdP with that id, switched off or not: for test sign-ins, and for what admins are shown.
+    ///
+    /// # Errors
+    /// `UnknownIdp`.
+    pub fn any_idp(&self, id: &str) -> Result<&Idp, Refusal> {
+        self.idps
+            .get(&IdpId::new(id))
+            .ok_or_else(|| Refusal::new(Reason::UnknownIdp, "no identity provider has that id"))
     }
 
     /// The enabled IdP with that id.
     fn idp(&self, id: &str) -> Result<&Idp, Refusal> {
-        self.idps
-            .get(&IdpId::new(id))
-            .filter(|idp| idp.config().enabled)
+        self.any_idp(id)
+            .ok()
+            .filter(|idp| self.is_enabled(idp.config()))
             .ok_or_else(|| {
                 Refusal::new(
                     Reason::UnknownIdp,
@@ -129,9 +177,9 @@ impl SignIn {
         let idp = self.saml_idp(id)?;
         let (mut acs, mut slo) = (Vec::new(), Vec::new());
         let is_top = |site: &&Arc<Site>| site.public_url == self.config.public_url;
-        let sites = &self.config.sites;
-        let first = sites.iter().filter(is_top);
-        for site in first.chain(sites.iter().filter(|site| !is_top(site))) {
+        let sites = || self.config.sign_in_sites();
+        let first = sites().filter(is_top);
+        for site in first.chain(sites().filter(|site| !is_top(site))) {
             acs.push(self.acs(site, &idp.config().id));
             slo.push(self.saml_url(site, &idp.config().id, "slo"));
         }
@@ -173,8 +221,21 @@ impl SignIn {
         origins
     }
 
+    /// Ends sessions, with their line in the log.
+    async fn revoke(
+        &self,
+        which: Which<'_>,
+        why: Why,
+        by: &By,
+        now: Timestamp,
+    ) -> Result<usize, Refusal> {
+        revoke::revoke(&self.sessions, self.directory.audit(), which, why, by, now)
+            .await
+            .map_err(|error| store_refusal(&error))
+    }
+
     /// The redirect URI to register at an IdP for a site: one for each IdP, against mix-up (RFC 9700 4.4).
-    fn redirect_uri(&self, site: &Site, idp: &IdpId) -> Result<Url, Refusal> {
+    pub(crate) fn redirect_uri(&self, site: &Site, idp: &IdpId) -> Result<Url, Refusal> {
         let text = format!(
             "{}{}/oidc/{idp}/callback",
             site.public_url.origin, self.config.prefix
@@ -184,11 +245,11 @@ impl SignIn {
     }
 
     /// The assertion consumer service of a site for an IdP.
-    fn acs(&self, site: &Site, idp: &IdpId) -> String {
+    pub(crate) fn acs(&self, site: &Site, idp: &IdpId) -> String {
         self.saml_url(site, idp, "acs")
     }
 
-    fn saml_url(&self, site: &Site, idp: &IdpId, endpoint: &str) -> String {
+    pub(crate) fn saml_url(&self, site: &Site, idp: &IdpId, endpoint: &str) -> String {
         format!(
             "{}{}/saml/{idp}/{endpoint}",
             site.public_url.origin, self.config.prefix

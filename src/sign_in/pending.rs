@@ -37,6 +37,12 @@ pub(super) struct PendingLogin {
     pub(super) before: Option<Before>,
     /// Unix seconds.
     pub(super) started_at: i64,
+    /// Whether the person had to sign in there anew: then the answer must say that they did since `started_at`.
+    #[serde(default)]
+    pub(super) anew: bool,
+    /// A test sign-in: the public id of the admin's session. Nobody is ever signed in by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) test: Option<String>,
 }
 
 /// See [`PendingLogin::before`].
@@ -183,6 +189,8 @@ mod tests {
             }),
             before: None,
             started_at: at.as_second(),
+            anew: false,
+            test: None,
         }
     }
 

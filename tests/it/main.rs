@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod admin_api;
 mod attacks;
 mod layers;
 mod logout;
 mod oidc;
 mod saml;
+mod scim;
 mod story;
 mod streams;
 mod support;

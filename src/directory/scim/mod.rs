@@ -12,7 +12,7 @@ pub(super) use groups::groups;
 
 use sqlx::SqliteConnection;
 
-use super::AdmitError;
+use super::{AdmitError, blocks};
 use crate::identity::{Attributes, Subject, UserId};
 
 /// How many ids stand in one statement.
@@ -52,12 +52,12 @@ pub(super) async fn known(
         .bind(subject.idp.as_str())
         .bind(MATCH)
         .bind(key)
-        .fetch_optional(on)
+        .fetch_optional(&mut *on)
         .await?;
     }
     match found {
         Some((user, 1)) => Ok(Some(UserId::new(user))),
-        Some((user, _)) => Err(AdmitError::Deactivated(UserId::new(user))),
+        Some((user, _)) => Err(blocks::refusal(on, UserId::new(user)).await?),
         None => Ok(None),
     }
 }

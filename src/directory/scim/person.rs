@@ -4,13 +4,24 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::{MATCH, USER_NAME, UserData, WriteError};
+use crate::audit::By;
 use crate::directory::admit::{self, Names};
-use crate::directory::{AdmitError, BlockSource};
+use crate::directory::people::{Said, keep_profile};
+use crate::directory::{AdmitError, Block, BlockSource, Directory};
 use crate::identity::{IdpId, UserId, folded};
 use crate::store::StoreError;
 
 /// The format of the subject that stands for a resource.
 const FORMAT: &str = "scim";
+
+/// What every step of a write needs.
+pub(super) struct Writing<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) on: &'a mut SqliteConnection,
+    pub(super) idp: &'a IdpId,
+    pub(super) by: &'a By,
+    pub(super) now: Timestamp,
+}
 
 /// The user of a new resource, and how it was found: the one of a deleted resource of the same person, the one who signed in
 /// already, or a new one.
@@ -133,13 +144,12 @@ async fn signed_in(
 /// Keeps what a resource says of its user: the subject that stands for it, the names, the profile, and whether the user may
 /// sign in.
 pub(super) async fn keep(
-    on: &mut SqliteConnection,
-    idp: &IdpId,
+    write: Writing<'_>,
     id: &str,
     user: &UserId,
     data: &UserData,
-    now: Timestamp,
 ) -> Result<(), WriteError> {
+    let Writing { on, idp, now, .. } = write;
     let names = Names::of(&data.attributes);
     sqlx::query(
         "INSERT INTO subjects (idp, issuer, format, value, protocol, user_id, email_key, username_key, \
@@ -164,12 +174,13 @@ pub(super) async fn keep(
     admit::hold_names(on, user, &names)
         .await
         .map_err(write_error)?;
-    profile(on, user, data).await?;
-    if data.active {
-        lift(on, idp, user).await
-    } else {
-        block(on, idp, user, false, now).await
-    }
+    let said = Said {
+        email: data.attributes.email.as_deref(),
+        name: data.attributes.name.as_deref(),
+        username: data.attributes.username.as_deref(),
+    };
+    keep_profile(on, user, said).await?;
+    let_in(Writing { on, ..write }, user, data.active).await
 }
 
 /// A user whom this SCIM client deleted lets go of a name that it gives to somebody else.
@@ -185,82 +196,52 @@ async fn release(
     )
     .bind(name)
     .bind(user.as_str())
-    .bind(source(idp))
+    .bind(source(idp).to_text())
     .execute(on)
     .await?;
     Ok(())
 }
 
-async fn profile(
-    on: &mut SqliteConnection,
-    user: &UserId,
-    data: &UserData,
-) -> Result<(), WriteError> {
-    let attributes = &data.attributes;
-    let parts = [&attributes.name, &attributes.email, &attributes.username];
-    let search: Vec<&str> = parts.into_iter().filter_map(Option::as_deref).collect();
-    sqlx::query("UPDATE users SET email = $2, name = $3, username = $4, search = $5 WHERE id = $1")
-        .bind(user.as_str())
-        .bind(&attributes.email)
-        .bind(&attributes.name)
-        .bind(&attributes.username)
-        .bind(search.join(" ").to_lowercase())
-        .execute(on)
-        .await?;
-    Ok(())
+fn source(idp: &IdpId) -> BlockSource {
+    BlockSource::Scim(idp.clone())
 }
 
-fn source(idp: &IdpId) -> String {
-    BlockSource::Scim(idp.clone()).to_text()
+/// Whether the user may sign in, in the words of this SCIM client; the words of others stand.
+async fn let_in(write: Writing<'_>, user: &UserId, active: bool) -> Result<(), WriteError> {
+    if !active {
+        return block(write, user, false).await;
+    }
+    let Writing {
+        directory,
+        on,
+        idp,
+        by,
+        now,
+    } = write;
+    let source = source(idp);
+    directory.unblock_on(on, user, &source, by, now).await?;
+    Ok(())
 }
 
 /// The word of this SCIM client that the user is deactivated, or deleted.
 pub(super) async fn block(
-    on: &mut SqliteConnection,
-    idp: &IdpId,
+    write: Writing<'_>,
     user: &UserId,
     deleted: bool,
-    now: Timestamp,
 ) -> Result<(), WriteError> {
-    let why = if deleted {
-        "deleted by SCIM"
-    } else {
-        "deactivated by SCIM"
+    let block = Block {
+        source: source(write.idp),
+        deleted,
+        why: match deleted {
+            true => "deleted by SCIM".to_owned(),
+            false => "deactivated by SCIM".to_owned(),
+        },
+        at: write.now,
     };
-    sqlx::query(
-        "INSERT INTO user_blocks (user_id, source, deleted, why, at) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (user_id, source) DO UPDATE SET deleted = excluded.deleted, why = excluded.why, \
-         at = excluded.at WHERE user_blocks.deleted <> excluded.deleted",
-    )
-    .bind(user.as_str())
-    .bind(source(idp))
-    .bind(i64::from(deleted))
-    .bind(why)
-    .bind(now.as_second())
-    .execute(&mut *on)
-    .await?;
-    settle(on, user).await
-}
-
-/// Takes that word back; the words of others stand.
-async fn lift(on: &mut SqliteConnection, idp: &IdpId, user: &UserId) -> Result<(), WriteError> {
-    sqlx::query("DELETE FROM user_blocks WHERE user_id = $1 AND source = $2")
-        .bind(user.as_str())
-        .bind(source(idp))
-        .execute(&mut *on)
-        .await?;
-    settle(on, user).await
-}
-
-/// `users.active` is 1 exactly while nobody says otherwise.
-async fn settle(on: &mut SqliteConnection, user: &UserId) -> Result<(), WriteError> {
-    sqlx::query(
-        "UPDATE users SET active = CASE WHEN EXISTS \
-         (SELECT 1 FROM user_blocks WHERE user_id = $1) THEN 0 ELSE 1 END WHERE id = $1",
-    )
-    .bind(user.as_str())
-    .execute(on)
-    .await?;
+    let Writing {
+        directory, on, by, ..
+    } = write;
+    directory.block_on(on, user, &block, by).await?;
     Ok(())
 }
 
@@ -269,6 +250,6 @@ fn write_error(error: AdmitError) -> WriteError {
         AdmitError::Store(error) => WriteError::Store(error),
         AdmitError::EmailTaken(_) => WriteError::Taken("e-mail address"),
         AdmitError::UsernameTaken(_) => WriteError::Taken("userName"),
-        AdmitError::Deactivated(_) => WriteError::Taken("person"),
+        AdmitError::Deactivated { .. } => WriteError::Taken("person"),
     }
 }

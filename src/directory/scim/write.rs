@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, Transaction};
 
-use super::person;
+use super::person::{self, Writing};
 use super::rows::{self, GroupKey, GroupRow, Membership, UserKey, UserRow, push_ids};
 use super::{CHUNK, MATCH, USER_NAME};
 use crate::audit::{Action, By, Entry};
@@ -195,7 +195,7 @@ impl Write {
         .bind(now.as_second())
         .execute(&mut *on)
         .await?;
-        person::keep(on, idp, &id, &user, data, now).await?;
+        person::keep(self.writing(), &id, &user, data).await?;
         let details = json!({ "resource": "User", "id": id, "userName": data.user_name, "active": data.active });
         self.log("made", Some(&user), how, details).await?;
         self.mark(vec![user.clone()]).await?;
@@ -241,7 +241,7 @@ impl Write {
         .bind(now.as_second())
         .execute(&mut *on)
         .await?;
-        person::keep(on, idp, &former.id, &former.user, data, now).await?;
+        person::keep(self.writing(), &former.id, &former.user, data).await?;
         let mut details = json!({
             "resource": "User", "id": former.id, "userName": data.user_name,
             "changed": changed(&former.document, &data.document),
@@ -304,7 +304,7 @@ impl Write {
             .execute(&mut *on)
             .await?;
         }
-        person::block(on, idp, &former.user, true, now).await?;
+        person::block(self.writing(), &former.user, true).await?;
         let details = json!({ "resource": "User", "id": former.id, "userName": user_name });
         self.log("deleted", Some(&former.user), "SCIM", details)
             .await?;
@@ -422,6 +422,16 @@ impl Write {
         self.log("deleted", None, "SCIM", details).await?;
         self.members_changed(removed).await?;
         Ok(())
+    }
+
+    fn writing(&mut self) -> Writing<'_> {
+        Writing {
+            directory: &self.directory,
+            on: &mut self.transaction,
+            idp: &self.idp,
+            by: &self.by,
+            now: self.now,
+        }
     }
 
     async fn check_free(&mut self, own: Option<&str>, data: &UserData) -> Result<(), WriteError> {

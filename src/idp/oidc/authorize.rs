@@ -1,6 +1,7 @@
 //! The authorization request (OIDC Core 3.1.2.1) with PKCE S256 (RFC 7636), and the answer to it.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use openidconnect::core::{CoreAuthPrompt, CoreClient, CoreJsonWebKeySet, CoreResponseType};
 use openidconnect::{
@@ -10,7 +11,7 @@ use openidconnect::{
 use url::Url;
 
 use super::id_token::same;
-use super::{AuthorizationResponse, FlowSecrets, OidcError, OidcIdp, printable};
+use super::{Asked, AuthorizationResponse, FlowSecrets, OidcError, OidcIdp, printable};
 use crate::config::ResponseMode;
 
 /// Random bytes of `state` and `nonce`.
@@ -40,8 +41,7 @@ impl OidcIdp {
         &self,
         redirect_uri: &Url,
         secrets: &FlowSecrets,
-        login_hint: Option<&str>,
-        prompt: Option<&str>,
+        asked: Asked<'_>,
     ) -> Result<Url, OidcError> {
         let metadata = self.metadata_of_live_idp().await?;
         let oidc = &self.oidc;
@@ -73,10 +73,14 @@ impl OidcIdp {
                 request = request.add_extra_param("response_mode", "form_post")
             }
         }
-        if let Some(prompt) = prompt {
-            request = request.add_prompt(CoreAuthPrompt::Extension(prompt.to_owned()));
+        if asked.other_account || asked.anew {
+            request = request.add_prompt(CoreAuthPrompt::Login);
         }
-        if let Some(hint) = login_hint.filter(|hint| hint.len() <= HINT) {
+        if asked.anew {
+            // It also makes `auth_time` a claim that the token must have.
+            request = request.set_max_age(Duration::ZERO);
+        }
+        if let Some(hint) = asked.login_hint.filter(|hint| hint.len() <= HINT) {
             request = request.set_login_hint(LoginHint::new(hint.to_owned()));
         }
         let (url, _, _) = request.url();

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{OidcError, printable};
 use crate::config::AttributePaths;
 use crate::identity::Attributes;
+use crate::idp::Received;
 
 /// Bytes of a name.
 const NAME: usize = 512;
@@ -72,6 +73,68 @@ impl Claims {
             Some(seconds) if (0..=MAX_SECONDS).contains(&seconds) => Ok(Some(seconds)),
             _ => Err(wrong_type(name, "a time in seconds", value)),
         }
+    }
+}
+
+/// Claims that belong to the protocol's own checks: they say nothing of the person.
+const OF_THE_FLOW: [&str; 5] = ["nonce", "at_hash", "c_hash", "s_hash", "jti"];
+
+impl Claims {
+    /// As they came, for an admin; what could be a token (as Azure AD B2C's `idp_access_token`) is not shown.
+    pub(super) fn received(&self, source: &'static str) -> Vec<Received> {
+        let shown = self
+            .0
+            .iter()
+            .filter(|(name, _)| !OF_THE_FLOW.contains(&name.as_str()));
+        shown
+            .map(|(name, value)| Received {
+                source,
+                name: printable(name),
+                also: None,
+                values: if may_be_secret(name, value) {
+                    vec!["(not shown)".to_owned()]
+                } else {
+                    texts(value)
+                },
+            })
+            .collect()
+    }
+}
+
+/// Whether a claim, or one within it, could be something that lets somebody in: by its name, or as it looks like a JWT.
+fn may_be_secret(name: &str, value: &Value) -> bool {
+    let name = name.to_ascii_lowercase();
+    let named = ["token", "secret", "password", "assertion"];
+    if named.iter().any(|word| name.contains(word)) {
+        return true;
+    }
+    match value {
+        Value::String(text) => text.starts_with("eyJ") && text.matches('.').count() >= 2,
+        Value::Array(list) => list.iter().any(|value| may_be_secret("", value)),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| may_be_secret(name, value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// A value as one or several texts.
+fn texts(value: &Value) -> Vec<String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::Array(_)
+        | Value::Object(_)) => other.to_string(),
+    };
+    match value {
+        Value::Array(list) => list.iter().map(text).collect(),
+        other @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Object(_)) => vec![text(other)],
     }
 }
 

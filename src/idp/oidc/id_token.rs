@@ -41,6 +41,7 @@ pub(super) struct Verified {
     pub(super) claims: Claims,
     pub(super) sub: String,
     pub(super) authenticated_at: Timestamp,
+    pub(super) says_when: bool,
     pub(super) acr: Option<String>,
     pub(super) idp_session: Option<String>,
 }
@@ -94,7 +95,8 @@ impl Rules<'_> {
         check_nonce(&claims, expected.nonce)?;
         self.check_hash(&claims, "at_hash", Some(expected.access_token))?;
         self.check_hash(&claims, "c_hash", expected.code)?;
-        let authenticated = claims.seconds("auth_time")?.unwrap_or(issued);
+        let said = claims.seconds("auth_time")?;
+        let authenticated = said.unwrap_or(issued);
         if authenticated - self.now >= SKEW {
             return Err(invalid(format!(
                 "auth_time is {} s ahead",
@@ -104,6 +106,7 @@ impl Rules<'_> {
         Ok(Verified {
             authenticated_at: Timestamp::from_second(authenticated)
                 .map_err(|_| invalid("auth_time is out of range"))?,
+            says_when: said.is_some(),
             acr: claims.text("acr", SUB)?,
             idp_session: claims.text("sid", SUB)?,
             sub,

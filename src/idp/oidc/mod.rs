@@ -31,6 +31,7 @@ pub use self::logout_token::VerifiedLogoutToken;
 use self::metadata::Metadata;
 use crate::config::{self, OidcConfig};
 use crate::identity::{Attributes, Subject};
+use crate::idp::Received;
 use crate::idp::cached::{Cached, FetchError};
 use crate::metrics::Metrics;
 use crate::outbound::{Answer, Outbound, OutboundError};
@@ -60,6 +61,17 @@ pub struct FlowSecrets {
     pub nonce: String,
     /// PKCE code verifier (RFC 7636).
     pub code_verifier: String,
+}
+
+/// What a sign-in asks of the IdP besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// The e-mail address that was typed.
+    pub login_hint: Option<&'a str>,
+    /// `prompt=login`: the person wants to choose another account.
+    pub other_account: bool,
+    /// `prompt=login` and `max_age=0`: the person must sign in there anew, and the IdP must say when (OIDC Core 3.1.2.1).
+    pub anew: bool,
 }
 
 /// What came back at the redirect URI, by query or form. Duplicate parameters are refused before this is made.
@@ -115,6 +127,8 @@ pub enum OidcError {
 #[derive(Debug)]
 pub struct VerifiedIdToken {
     facts: Facts,
+    /// The claims of the token and of userinfo, with the name of where they stood.
+    sources: Vec<(&'static str, claims::Claims)>,
 }
 
 /// The parts of a [`VerifiedIdToken`].
@@ -126,6 +140,8 @@ pub struct Facts {
     pub attributes: Attributes,
     /// `auth_time`, or `iat` without it.
     pub authenticated_at: Timestamp,
+    /// Whether there was an `auth_time`.
+    pub says_when: bool,
     /// `acr`.
     pub acr: Option<String>,
     /// `sid`.
@@ -135,6 +151,19 @@ pub struct Facts {
 }
 
 impl VerifiedIdToken {
+    /// The parts.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// What the IdP sent, in the order of the token; what belongs to the protocol's own checks, and whatever a token could be in,
+    /// is left out.
+    pub fn received(&self) -> Vec<Received> {
+        let all = self.sources.iter();
+        all.flat_map(|(source, claims)| claims.received(source))
+            .collect()
+    }
+
     /// Gives the parts away.
     pub fn into_facts(self) -> Facts {
         self.facts
@@ -174,15 +203,14 @@ impl OidcIdp {
         &self.config
     }
 
-    /// The URL to send the browser to. `prompt` is `login` where the person asked for another account.
+    /// The URL to send the browser to.
     pub async fn authorization_url(
         &self,
         redirect_uri: &Url,
         secrets: &FlowSecrets,
-        login_hint: Option<&str>,
-        prompt: Option<&str>,
+        asked: Asked<'_>,
     ) -> Result<Url, OidcError> {
-        self.build_authorization_url(redirect_uri, secrets, login_hint, prompt)
+        self.build_authorization_url(redirect_uri, secrets, asked)
             .await
     }
 

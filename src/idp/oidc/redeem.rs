@@ -124,6 +124,7 @@ impl OidcIdp {
                 },
                 attributes,
                 authenticated_at: verified.authenticated_at,
+                says_when: verified.says_when,
                 acr: verified.acr,
                 idp_session: verified.idp_session,
                 tokens: Tokens {
@@ -133,6 +134,9 @@ impl OidcIdp {
                     name_id: None,
                 },
             },
+            sources: std::iter::once(("ID token", verified.claims))
+                .chain(userinfo.map(|claims| ("userinfo", claims)))
+                .collect(),
         })
     }
 

@@ -273,7 +273,10 @@ impl Work {
         };
         let assertion = response::verify(&self.xml, &expected, &mut Steps::default())?;
         let facts = self.facts(&assertion)?;
-        Ok(VerifiedResponse { facts })
+        Ok(VerifiedResponse {
+            facts,
+            attributes: assertion.attributes,
+        })
     }
 
     fn facts(&self, assertion: &VerifiedAssertion) -> Result<Facts, Refused> {

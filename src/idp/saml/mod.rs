@@ -30,6 +30,7 @@ pub use flow::Asked;
 
 use crate::config::{self, SamlConfig};
 use crate::identity::{Attributes, Subject};
+use crate::idp::Received;
 use crate::keys::saml::SpKeys;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -101,6 +102,8 @@ pub enum SamlError {
 #[derive(Debug)]
 pub struct VerifiedResponse {
     facts: Facts,
+    /// As they stood in the assertion.
+    attributes: Vec<assertion::Attribute>,
 }
 
 /// The parts of a [`VerifiedResponse`].
@@ -130,6 +133,23 @@ impl VerifiedResponse {
     /// The parts.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// What the IdP sent: the name of the subject, then the attributes in the order of the assertion.
+    pub fn received(&self) -> Vec<Received> {
+        let received = |name: &str, also: Option<String>, values: Vec<String>| Received {
+            source: "assertion",
+            name: name.to_owned(),
+            also,
+            values,
+        };
+        let NameId { format, value, .. } = &self.facts.name_id;
+        let name_id = received("NameID", Some(format.clone()), vec![value.clone()]);
+        let attributes = self.attributes.iter().map(|attribute| {
+            let also = attribute.friendly_name.clone();
+            received(&attribute.name, also, attribute.values.clone())
+        });
+        std::iter::once(name_id).chain(attributes).collect()
     }
 
     /// Gives the parts away.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use url::Url;
 use usher::demo::idp::{DiscoveryFault, Endpoint, EndpointFault, Fault, TokenFault};
-use usher::idp::oidc::{AuthorizationResponse, FlowSecrets};
+use usher::idp::oidc::{Asked, AuthorizationResponse, FlowSecrets};
 
 use super::{callback, kind, rp};
 
@@ -159,8 +159,11 @@ async fn the_authorization_url_has_what_was_asked_for() {
         .authorization_url(
             &callback(),
             &secrets,
-            Some("alice@example.com"),
-            Some("login"),
+            Asked {
+                login_hint: Some("alice@example.com"),
+                other_account: true,
+                anew: false,
+            },
         )
         .await
         .unwrap();

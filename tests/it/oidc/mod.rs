@@ -20,7 +20,7 @@ use usher::config::{
 };
 use usher::demo::idp::{CLIENT_ID, CLIENT_SECRET, TestIdp, TestUser};
 use usher::identity::IdpId;
-use usher::idp::oidc::{AuthorizationResponse, Facts, FlowSecrets, OidcError, OidcIdp};
+use usher::idp::oidc::{Asked, AuthorizationResponse, Facts, FlowSecrets, OidcError, OidcIdp};
 use usher::metrics::Metrics;
 use usher::outbound::Outbound;
 use usher::secret::Secret;
@@ -118,7 +118,7 @@ impl Rp {
         let secrets = FlowSecrets::generate()?;
         let url = self
             .oidc
-            .authorization_url(&callback(), &secrets, None, None)
+            .authorization_url(&callback(), &secrets, Asked::default())
             .await?;
         Ok((secrets, self.visit(&url).await))
     }

@@ -74,7 +74,7 @@ impl Filter {
         })
     }
 
-    fn narrowed<T>(&self, key: &impl Fn(&str, &str) -> Option<T>) -> Option<T> {
+    fn narrowed<T>(&self, key: &dyn Fn(&str, &str) -> Option<T>) -> Option<T> {
         match self {
             Self::And(parts) => parts.iter().find_map(|part| part.narrowed(key)),
             Self::Is(at, Operator::Eq, Literal::Text { exact, .. }) if at.extension.is_none() => {
