@@ -11,7 +11,7 @@ mod events;
 mod grants;
 mod invitations;
 mod people;
-mod scim;
+pub mod scim;
 mod switches;
 
 pub use api_tokens::{ApiToken, Scope, is_token_name};
