@@ -257,7 +257,11 @@ describe('the directory with Keycloak', { timeout: 800_000 }, () => {
   });
 
   test('an invited person with a password may use both; the second factor is asked for there alone, and nobody else has a password', async () => {
-    const { link } = await api('POST', '/invitations', { email: 'henry@elsewhere.example', name: 'Henry Hall', apps: [{ app: 'wiki', roles: ['editor'] }], password: true });
+    const { link } = await api('POST', '/invitations', { email: 'henry@acme.example', name: 'Henry Hall', apps: [{ app: 'wiki', roles: ['editor'] }], password: true });
+    await peer.admin('POST', '/users', {
+      username: 'henry', email: 'henry@acme.example', emailVerified: true, enabled: true, firstName: 'Henry', lastName: 'Hall',
+      credentials: [{ type: 'password', value: 'henry-password', temporary: false }],
+    });
     const context = await profile(browser);
     const page = await context.newPage();
     await page.goto(link);
@@ -270,7 +274,7 @@ describe('the directory with Keycloak', { timeout: 800_000 }, () => {
     await page.waitForURL(`${main.origin}/**`);
     const me = async (at) => (await at.request.get(`${main.origin}/_usher/me`)).json();
     const { user } = await me(context);
-    assert.equal(user.email, 'henry@elsewhere.example');
+    assert.equal(user.email, 'henry@acme.example');
     await context.close();
 
     const second = await profile(browser);
@@ -283,15 +287,21 @@ describe('the directory with Keycloak', { timeout: 800_000 }, () => {
       await form.getByRole('button', { name: 'Sign in' }).click();
       await form.waitForLoadState();
     };
-    await fill('henry@elsewhere.example', '000000');
+    await fill('henry@acme.example', '000000');
     assert.match(await form.locator('main').innerText(), /did not work/);
     await fill('frank@acme.example', totp(secret));
     assert.match(await form.locator('main').innerText(), /did not work/, 'an account of single sign-on has no password');
     // Each code works once: the next one is not far.
-    await fill('henry@elsewhere.example', totp(secret, Date.now() + 30_000));
+    await fill('henry@acme.example', totp(secret, Date.now() + 30_000));
     const signedIn = await me(second);
     assert.equal(signedIn.user?.id, user.id, JSON.stringify(signedIn));
     assert.deepEqual(signedIn.roles, ['editor']);
     await second.close();
+
+    const sso = new Person();
+    assert.equal((await signIn(peer, main, sso, 'henry')).status, 200, 'no second factor after single sign-on');
+    const answer = await sso.fetch(`${main.origin}/_usher/me`);
+    assert.equal(answer.json.user.id, user.id, 'the same user');
+    assert.deepEqual(answer.json.roles, ['editor']);
   });
 });
