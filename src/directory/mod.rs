@@ -4,8 +4,10 @@
 mod accounts;
 mod admit;
 mod api_tokens;
+mod attempts;
 mod blocks;
 mod changes;
+mod credentials;
 mod deliveries;
 mod grants;
 mod invitations;
@@ -14,7 +16,9 @@ mod scim;
 mod switches;
 
 pub use api_tokens::{ApiToken, Scope, is_token_name};
+pub use attempts::Trying;
 pub use blocks::{Block, BlockSource};
+pub use credentials::{Credential, LOCAL, NewCredential, SetError};
 pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries};
 pub use invitations::{
     CsvLine, FindInvitations, Invitation, InviteError, Link, NewInvitation, parse_csv,
