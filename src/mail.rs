@@ -61,13 +61,13 @@ impl Mailer {
     /// # Errors
     /// [`MailError::Invalid`].
     pub fn new(config: &MailConfig) -> Result<Self, MailError> {
-        let from = config.from.parse().map_err(|_| {
-            MailError::Invalid(format!("`{}` is no sender for mail", config.from))
-        })?;
+        let from = config
+            .from
+            .parse()
+            .map_err(|_| MailError::Invalid(format!("`{}` is no sender for mail", config.from)))?;
         let url = config.url.expose();
         let invalid = |error: lettre::transport::smtp::Error| MailError::Invalid(causes(&error));
-        let mut builder =
-            AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(invalid)?;
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(invalid)?;
         if let Some(tls) = tls(url)? {
             builder = builder.tls(tls);
         }
@@ -92,7 +92,9 @@ impl Mailer {
     /// As [`MailError`] tells.
     pub async fn test(&self) -> Result<(), MailError> {
         let there = in_time(self.transport.test_connection()).await?;
-        there.then_some(()).ok_or_else(|| MailError::Server("it hung up".to_owned()))
+        there
+            .then_some(())
+            .ok_or_else(|| MailError::Server("it hung up".to_owned()))
     }
 
     /// Addresses are parsed and fields encoded: nothing in them can begin another field.
@@ -123,12 +125,13 @@ fn tls(url: &str) -> Result<Option<Tls>, MailError> {
     let bad = |error: &dyn std::error::Error| MailError::Invalid(error.to_string());
     let url = Url::parse(url).map_err(|error| bad(&error))?;
     let wanted = url.query_pairs().find(|(name, _)| name == "tls");
-    let kind: fn(TlsParameters) -> Tls = match (url.scheme(), wanted.as_ref().map(|(_, how)| &**how)) {
-        ("smtps", _) => Tls::Wrapper,
-        (_, Some("required")) => Tls::Required,
-        (_, Some("opportunistic")) => Tls::Opportunistic,
-        (_, Some(_) | None) => return Ok(None),
-    };
+    let kind: fn(TlsParameters) -> Tls =
+        match (url.scheme(), wanted.as_ref().map(|(_, how)| &**how)) {
+            ("smtps", _) => Tls::Wrapper,
+            (_, Some("required")) => Tls::Required,
+            (_, Some("opportunistic")) => Tls::Opportunistic,
+            (_, Some(_) | None) => return Ok(None),
+        };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let mut parameters = TlsParameters::builder(host.to_owned());
     for pem in outbound::extra_roots().map_err(|error| bad(&error))? {
@@ -183,21 +186,36 @@ mod tests {
             text: "hello".to_owned(),
             html: "<p>hello</p>".to_owned(),
         };
-        let message = mailer.message(&letter("ann@x.example", "Hi\r\nBcc: eve@x.example")).unwrap();
+        let message = mailer
+            .message(&letter("ann@x.example", "Hi\r\nBcc: eve@x.example"))
+            .unwrap();
         let text = String::from_utf8(message.formatted()).unwrap();
         let head = text.split("\r\n\r\n").next().unwrap();
         assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");
         assert_eq!(message.envelope().to().len(), 1);
-        for to in ["ann@x.example\r\nBcc: eve@x.example", "ann@x.example, eve@x.example", "Ann <ann@x.example>"] {
+        for to in [
+            "ann@x.example\r\nBcc: eve@x.example",
+            "ann@x.example, eve@x.example",
+            "Ann <ann@x.example>",
+        ] {
             assert!(mailer.message(&letter(to, "Hi")).is_err(), "{to}");
         }
     }
 
     #[test]
     fn never_shows_the_password() {
-        for url in ["smtps://usher:hunter2@mail.corp.example", "smtp://usher:hunter2@mail.corp.example?tls=required"] {
+        for url in [
+            "smtps://usher:hunter2@mail.corp.example",
+            "smtp://usher:hunter2@mail.corp.example?tls=required",
+        ] {
             assert!(!format!("{:?}", mailer(url).unwrap()).contains("hunter2"));
         }
-        assert!(!format!("{:?}", mailer("ftp://usher:hunter2@mail.corp.example").err()).contains("hunter2"));
+        assert!(
+            !format!(
+                "{:?}",
+                mailer("ftp://usher:hunter2@mail.corp.example").err()
+            )
+            .contains("hunter2")
+        );
     }
 }

@@ -181,19 +181,28 @@ mod tests {
         let elsewhere = trying("root", "198.51.100.1");
         assert_eq!(wait(&directory, &elsewhere, 60).await, Some(840));
         assert_eq!(wait(&directory, &elsewhere, 899).await, Some(1));
-        assert_eq!(wait(&directory, &trying("ann", "198.51.100.1"), 899).await, None);
+        assert_eq!(
+            wait(&directory, &trying("ann", "198.51.100.1"), 899).await,
+            None
+        );
         assert_eq!(wait(&directory, &elsewhere, 900).await, None);
     }
 
     #[tokio::test]
     async fn five_failures_lock_the_address_for_every_account() {
-        for same in [["192.0.2.1", "::ffff:192.0.2.1"], ["2001:db8::1", "2001:db8::ffff:1"]] {
+        for same in [
+            ["192.0.2.1", "::ffff:192.0.2.1"],
+            ["2001:db8::1", "2001:db8::ffff:1"],
+        ] {
             let directory = memory().await;
             for number in 0..5 {
                 let one = trying(&format!("user{number}"), same[number % 2]);
                 assert_eq!(wait(&directory, &one, 0).await, None);
             }
-            assert_eq!(wait(&directory, &trying("other", same[0]), 1).await, Some(899));
+            assert_eq!(
+                wait(&directory, &trying("other", same[0]), 1).await,
+                Some(899)
+            );
             for apart in ["192.0.2.2", "2001:db8:0:1::1"] {
                 assert_eq!(wait(&directory, &trying("other", apart), 1).await, None);
             }
@@ -210,7 +219,10 @@ mod tests {
         }
         // One good account is no way to try others for ever.
         for number in 0..5 {
-            assert_eq!(wait(&directory, &trying(&number.to_string(), "192.0.2.1"), 0).await, None);
+            assert_eq!(
+                wait(&directory, &trying(&number.to_string(), "192.0.2.1"), 0).await,
+                None
+            );
             if number < 4 {
                 assert_eq!(wait(&directory, &ann, 0).await.is_some(), false);
                 directory.attempt_succeeded(&ann).await.unwrap();
@@ -227,7 +239,13 @@ mod tests {
         let tries = (0..40).map(|number| {
             let directory = directory.clone();
             let one = trying("root", &format!("192.0.2.{number}"));
-            async move { directory.begin_attempt(&one, at(0)).await.unwrap().is_none() }
+            async move {
+                directory
+                    .begin_attempt(&one, at(0))
+                    .await
+                    .unwrap()
+                    .is_none()
+            }
         });
         let allowed = futures_util::future::join_all(tries).await;
         assert_eq!(allowed.iter().filter(|one| **one).count(), 5);

@@ -40,7 +40,10 @@ pub(super) async fn choose(call: &Call<'_>) -> Result<Response<String>, Refusal>
     let accounts = call.usher.config.local_accounts;
     let local = accounts.enabled.then(|| local_url(call, &return_to));
     // Those who have a password only for emergencies know where their form is; nobody else is to be asked.
-    if let ([only], true) = (enabled.as_slice(), !accounts.enabled || accounts.require_sso) {
+    if let ([only], true) = (
+        enabled.as_slice(),
+        !accounts.enabled || accounts.require_sso,
+    ) {
         return begin(call, &query, only.id.as_str(), return_to, None).await;
     }
     if let (true, Some(local)) = (enabled.is_empty(), &local) {
@@ -52,7 +55,13 @@ pub(super) async fn choose(call: &Call<'_>) -> Result<Response<String>, Refusal>
         .collect();
     let email_field = enabled.iter().any(|idp| !idp.email_domains.is_empty());
     Ok(call.page(|context| {
-        pages::sign_in(&choices, email_field, return_to.as_str(), local.as_deref(), context)
+        pages::sign_in(
+            &choices,
+            email_field,
+            return_to.as_str(),
+            local.as_deref(),
+            context,
+        )
     }))
 }
 

@@ -25,6 +25,10 @@ mod tests {
             assert_eq!(fold(name), "root", "{name}");
         }
         assert_eq!(fold("Å"), fold("A\u{30a}"));
-        assert_ne!(fold("rооt"), "root", "Cyrillic letters are a name of their own");
+        assert_ne!(
+            fold("rооt"),
+            "root",
+            "Cyrillic letters are a name of their own"
+        );
     }
 }

@@ -51,7 +51,10 @@ impl TotpSecret {
     /// The time step whose code this is, one before or after now included; none: it is no such code. Spaces in it do not count.
     /// A step counts once: the caller compares it with the last one that was used.
     pub fn step_of(&self, code: &str, now: Timestamp) -> Option<i64> {
-        let code: String = code.chars().filter(|letter| !letter.is_whitespace()).collect();
+        let code: String = code
+            .chars()
+            .filter(|letter| !letter.is_whitespace())
+            .collect();
         let seconds = u64::try_from(now.as_second()).ok()?;
         let step = self.totp("", None).check(&code, seconds)?;
         i64::try_from(step).ok()
@@ -79,7 +82,10 @@ impl TotpSecret {
         let svg = drawn.get(drawn.find("<svg")?..)?.to_owned();
         let base32 = totp.secret().to_base32();
         let letters: Vec<char> = base32.chars().filter(|letter| *letter != '=').collect();
-        let groups: Vec<String> = letters.chunks(4).map(|four| four.iter().collect()).collect();
+        let groups: Vec<String> = letters
+            .chunks(4)
+            .map(|four| four.iter().collect())
+            .collect();
         Some(Enrolment {
             text: Secret::new(groups.join(" ")),
             uri: Secret::new(uri),
@@ -109,7 +115,11 @@ mod tests {
     fn knows_the_codes_of_rfc_6238() {
         let secret = TotpSecret::from_bytes(b"12345678901234567890").unwrap();
         // Appendix B, the last six digits.
-        for (second, code) in [(59, "287082"), (1_111_111_109, "081804"), (2_000_000_000, "279037")] {
+        for (second, code) in [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (2_000_000_000, "279037"),
+        ] {
             assert_eq!(secret.step_of(code, at(second)), Some(second / 30));
         }
     }
@@ -119,7 +129,13 @@ mod tests {
         let secret = TotpSecret::generate().unwrap();
         let code = secret.code(at(3000));
         let spaced = format!(" {} {}", &code[..3], &code[3..]);
-        for (second, step) in [(2970, Some(100)), (3000, Some(100)), (3059, Some(100)), (3060, None), (2969, None)] {
+        for (second, step) in [
+            (2970, Some(100)),
+            (3000, Some(100)),
+            (3059, Some(100)),
+            (3060, None),
+            (2969, None),
+        ] {
             assert_eq!(secret.step_of(&code, at(second)), step, "{second}");
             assert_eq!(secret.step_of(&spaced, at(second)), step, "{second}");
         }
@@ -131,12 +147,22 @@ mod tests {
     #[test]
     fn enrols_with_a_code_to_scan_and_the_same_secret_as_text() {
         let secret = TotpSecret::generate().unwrap();
-        let enrolment = secret.enrolment("wiki.example:8443", "ann@x.example").unwrap();
+        let enrolment = secret
+            .enrolment("wiki.example:8443", "ann@x.example")
+            .unwrap();
         let uri = enrolment.uri.expose();
-        assert!(uri.starts_with("otpauth://totp/wiki.example%208443:ann%40x.example?"), "{uri}");
+        assert!(
+            uri.starts_with("otpauth://totp/wiki.example%208443:ann%40x.example?"),
+            "{uri}"
+        );
         let text = enrolment.text.expose().replace(' ', "");
         assert!(uri.contains(&format!("secret={text}")) && text.len() == 32);
         assert!(enrolment.svg.expose().starts_with("<svg"));
-        assert_eq!(format!("{secret:?} {enrolment:?}").matches("secret").count(), 4);
+        assert_eq!(
+            format!("{secret:?} {enrolment:?}")
+                .matches("secret")
+                .count(),
+            4
+        );
     }
 }

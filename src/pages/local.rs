@@ -18,7 +18,7 @@ struct Local<'a> {
     others: Option<&'a str>,
 }
 
-/// The form for e-mail address, password and code. `wrong`: the last try failed (403), and nobody is told why. `others` leads to the other ways to sign in.
+/// The form for e-mail address, password and code. `wrong`: the last try failed (422), and nobody is told why. `others` leads to the other ways to sign in.
 pub fn local(
     (user, return_to): (&str, &str),
     wrong: bool,
@@ -36,7 +36,7 @@ pub fn local(
         others: others.map(href),
     };
     let status = if wrong {
-        StatusCode::FORBIDDEN
+        StatusCode::UNPROCESSABLE_ENTITY
     } else {
         StatusCode::OK
     };

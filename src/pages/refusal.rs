@@ -173,7 +173,12 @@ fn icon(reason: Reason) -> (Icon, bool) {
     match way_out(reason) {
         WayOut::SignIn | WayOut::OtherAccount => (Icon::Lock, false),
         WayOut::StartAgain if reason == Reason::StateInvalid => (Icon::Clock, false),
-        WayOut::Start if matches!(reason, Reason::InvitationExpired | Reason::InvitationWithdrawn) => {
+        WayOut::Start
+            if matches!(
+                reason,
+                Reason::InvitationExpired | Reason::InvitationWithdrawn
+            ) =>
+        {
             (Icon::Clock, false)
         }
         WayOut::Retry => (Icon::Clock, true),

@@ -50,17 +50,58 @@ fn choices() -> Vec<IdpChoice> {
 fn pages() -> Vec<(String, Response<String>)> {
     let context = context();
     let mut pages = vec![
-        ("sign_in".into(), sign_in(&choices(), true, "/a", Some("/_usher/sign-in/local?return_to=%2Fa"), &context)),
-        ("sign_in_email".into(), sign_in(&[], true, "/a", None, &context)),
-        ("sign_in_none".into(), sign_in(&[], false, "/a", None, &context)),
+        (
+            "sign_in".into(),
+            sign_in(
+                &choices(),
+                true,
+                "/a",
+                Some("/_usher/sign-in/local?return_to=%2Fa"),
+                &context,
+            ),
+        ),
+        (
+            "sign_in_email".into(),
+            sign_in(&[], true, "/a", None, &context),
+        ),
+        (
+            "sign_in_none".into(),
+            sign_in(&[], false, "/a", None, &context),
+        ),
         ("confirm".into(), confirm_sign_out("/a", &context)),
         ("signed_out".into(), signed_out("/a", false, &context)),
         ("signed_out_here".into(), signed_out("/a", true, &context)),
-        ("local".into(), local(("ann@x.example", "/a"), false, "token", Some("/_usher/sign-in"), &context)),
-        ("local_wrong".into(), local(("ann@x.example", "/a"), true, "token", None, &context)),
-        ("invitation".into(), invitation(StatusCode::OK, &shown(None), &choices(), &context)),
-        ("invitation_again".into(), invitation(StatusCode::OK, &shown(Some("That is too short.")), &[], &context)),
-        ("enrolled".into(), enrolled("https://wiki.example/_usher/sign-in/local", &context)),
+        (
+            "local".into(),
+            local(
+                ("ann@x.example", "/a"),
+                false,
+                "token",
+                Some("/_usher/sign-in"),
+                &context,
+            ),
+        ),
+        (
+            "local_wrong".into(),
+            local(("ann@x.example", "/a"), true, "token", None, &context),
+        ),
+        (
+            "invitation".into(),
+            invitation(StatusCode::OK, &shown(None), &choices(), &context),
+        ),
+        (
+            "invitation_again".into(),
+            invitation(
+                StatusCode::OK,
+                &shown(Some("That is too short.")),
+                &[],
+                &context,
+            ),
+        ),
+        (
+            "enrolled".into(),
+            enrolled("https://wiki.example/_usher/sign-in/local", &context),
+        ),
         (
             "post_form".into(),
             form_to("https://idp.example/sso?a=1", "PHg+"),
@@ -289,6 +330,17 @@ fn a_refusal_offers_what_can_help() {
     assert_eq!(links(Reason::UnknownHost), [""; 0]);
 }
 
+/// One in which somebody chose every word.
+fn hostile_invitation(words: &'static str) -> Invitation<'static> {
+    Invitation {
+        email: words,
+        name: Some(words),
+        inviter: Some(words),
+        until: words.to_owned(),
+        ..shown(Some(words))
+    }
+}
+
 #[test]
 fn what_people_control_stays_text() {
     for hostile in HOSTILE {
@@ -308,6 +360,14 @@ fn what_people_control_stays_text() {
             confirm_sign_out(hostile, &context),
             signed_out(hostile, false, &context),
             refusal(&refused, Form::Page, &context, Some(hostile)),
+            local((hostile, hostile), true, hostile, Some(hostile), &context),
+            invitation(
+                StatusCode::OK,
+                &hostile_invitation(hostile),
+                &choices,
+                &context,
+            ),
+            enrolled(hostile, &context),
         ] {
             let body = response.body();
             for active in ["<script", "<img", "<svg onload", "</style><", "\"><img"] {

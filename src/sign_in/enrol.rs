@@ -82,7 +82,9 @@ pub enum Mistake {
     #[error("The two passwords are not the same.")]
     Differ,
     /// The code is not of the secret that was shown.
-    #[error("That code is not right. Is the clock of your device correct? Type the code that your app shows now.")]
+    #[error(
+        "That code is not right. Is the clock of your device correct? Type the code that your app shows now."
+    )]
     Code,
 }
 
@@ -173,8 +175,14 @@ impl SignIn {
         let site = &visit.site.public_url.host;
         let new = &opened.invitation.new;
         let secret = self.offered(&opened.invitation, form.sealed);
-        let step = secret.as_ref().and_then(|secret| secret.step_of(form.totp, now));
-        let own = [Some(new.email.as_str()), new.name.as_deref(), Some(site.as_str())];
+        let step = secret
+            .as_ref()
+            .and_then(|secret| secret.step_of(form.totp, now));
+        let own = [
+            Some(new.email.as_str()),
+            new.name.as_deref(),
+            Some(site.as_str()),
+        ];
         let own: Vec<&str> = own.into_iter().flatten().collect();
         let chosen = Password::chosen(form.password, &own);
         let checked = match (chosen, secret, step) {
@@ -208,7 +216,10 @@ impl SignIn {
         visit: &LocalVisit<'_>,
         now: Timestamp,
     ) -> Result<Enrolled, Refusal> {
-        let set = self.directory.set_credential(token, new, visit.by, now).await;
+        let set = self
+            .directory
+            .set_credential(token, new, visit.by, now)
+            .await;
         let credential = set.map_err(|error| match &error {
             SetError::Store(error) => store_refusal(error),
             SetError::Link(link) => closed(link),

@@ -80,7 +80,9 @@ impl SignIn {
         if !bool::from(bound.as_bytes().ct_eq(cookie.as_bytes())) {
             return Err(foreign("the form token is another browser's"));
         }
-        let age = made_at.parse::<i64>().map(|made_at| now.as_second() - made_at);
+        let age = made_at
+            .parse::<i64>()
+            .map(|made_at| now.as_second() - made_at);
         match age {
             Ok(age) if age <= VALID_FOR => Ok(()),
             Ok(_) | Err(_) => Err(foreign("the form token has expired")),

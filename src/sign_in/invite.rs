@@ -10,7 +10,7 @@ use crate::audit::{Action, By, Entry};
 use crate::config::Config;
 use crate::directory::{Directory, Invitation, InviteError, NewInvitation};
 use crate::identity::{AppId, Role};
-use crate::mail::{Letter, Mailer};
+use crate::mail::{Letter, MailError, Mailer};
 use crate::revoke::{self, Scene, Why};
 use crate::secret::Secret;
 
@@ -48,7 +48,8 @@ impl SignIn {
             let (config, directory) = (Arc::clone(&self.config), self.directory.clone());
             let (invitation, link, by) = (invitation.clone(), link.clone(), by.clone());
             tokio::spawn(async move {
-                send(&config, &directory, &mailer, (&invitation, &link), &by).await
+                // How it went is in the log already.
+                let _ = send(&config, &directory, &mailer, (&invitation, &link), &by).await;
             });
         }
         Ok(Invited {
@@ -77,13 +78,16 @@ pub async fn invite(
 }
 
 /// Sends the letter once; how that went is logged and in the audit.
+///
+/// # Errors
+/// As [`MailError`] tells.
 pub async fn send(
     config: &Config,
     directory: &Directory,
     mailer: &Mailer,
     (invitation, link): (&Invitation, &Secret),
     by: &By,
-) {
+) -> Result<(), MailError> {
     let inviter = directory.inviter(invitation).await.unwrap_or_default();
     let letter = letter(config, invitation, inviter.as_deref(), link);
     let sent = mailer.send(&letter).await;
@@ -97,7 +101,11 @@ pub async fn send(
         },
     };
     match &sent {
-        Ok(()) => tracing::info!(event = "mailed", invitation = invitation.id, "invitation sent"),
+        Ok(()) => tracing::info!(
+            event = "mailed",
+            invitation = invitation.id,
+            "invitation sent"
+        ),
         Err(error) => tracing::error!(
             event = "mail_failed", invitation = invitation.id, cause = %error, "an invitation could not be sent"
         ),
@@ -108,6 +116,7 @@ pub async fn send(
     if let Err(error) = directory.audit().record(&entry, Timestamp::now()).await {
         tracing::error!(event = "audit_failed", cause = %error, "the mail is not in the audit log");
     }
+    sent
 }
 
 /// Whether the apps and roles are there, and passwords where one may be set.
@@ -137,7 +146,12 @@ fn check_grant(config: &Config, app: &AppId, roles: &[Role]) -> Result<(), Strin
         .provisioning
         .as_ref()
         .map(|provisioning| provisioning.roles.as_slice());
-    match (listed, roles.iter().find(|role| !listed.unwrap_or_default().contains(role))) {
+    match (
+        listed,
+        roles
+            .iter()
+            .find(|role| !listed.unwrap_or_default().contains(role)),
+    ) {
         (_, None) => Ok(()),
         (None, Some(_)) => Err(format!("the app `{app}` has no roles (no `provisioning`)")),
         (Some(_), Some(role)) => Err(format!("the app `{app}` has no role `{role}`")),
@@ -179,7 +193,10 @@ fn letter<'a>(
     let until = new.expires_at.strftime("%-d %B %Y, %H:%M UTC").to_string();
     let what = format!("{who} invited you to {host}.");
     let how = if new.lets_set_password() {
-        format!("Open this link to set your password; you sign in as {}:", new.email)
+        format!(
+            "Open this link to set your password; you sign in as {}:",
+            new.email
+        )
     } else {
         format!("Open this link and sign in with {}:", new.email)
     };

@@ -84,7 +84,10 @@ impl SignIn {
     ) -> Result<Option<Finished>, Refusal> {
         self.local_is_on()?;
         let too_long = |text: &str| text.len() > INPUT_LIMIT;
-        if [form.user, form.password, form.totp].into_iter().any(too_long) {
+        if [form.user, form.password, form.totp]
+            .into_iter()
+            .any(too_long)
+        {
             let cause = "a field is longer than 1 KiB";
             return Err(Refusal::new(Reason::BadRequest, cause));
         }

@@ -41,7 +41,7 @@ use url::Url;
 
 use crate::audit::By;
 use crate::claims::Claims;
-use crate::config::{Config, MailConfig, Site, self};
+use crate::config::{self, Config, MailConfig, Site};
 use crate::directory::{Directory, Switch};
 use crate::identity::IdpId;
 use crate::idp::Idp;

@@ -118,7 +118,10 @@ fn mail_is_a_url_or_a_mapping_with_the_sender() {
         ("smtp://relay.corp.example:25".to_owned(), here.clone())
     );
     let secret = "smtps://usher:pass@mail.corp.example".to_owned();
-    assert_eq!(mail("mail: { env: USHER_MAIL_URL }"), (secret.clone(), here));
+    assert_eq!(
+        mail("mail: { env: USHER_MAIL_URL }"),
+        (secret.clone(), here)
+    );
     assert_eq!(
         mail("mail: { url: { env: USHER_MAIL_URL }, from: 'Corp <it@corp.example>' }"),
         (secret, "Corp <it@corp.example>".to_owned())
@@ -130,12 +133,24 @@ fn mail_is_a_url_or_a_mapping_with_the_sender() {
 fn refuses_mail_that_cannot_be_sent() {
     for (top, what) in [
         ("mail: relay.corp.example", "is no URL"),
-        ("mail: https://relay.corp.example", "must begin with `smtp://`"),
+        (
+            "mail: https://relay.corp.example",
+            "must begin with `smtp://`",
+        ),
         ("mail: 'smtp:'", "names no host"),
-        ("mail: smtps://usher@mail.corp.example", "both user and password"),
+        (
+            "mail: smtps://usher@mail.corp.example",
+            "both user and password",
+        ),
         ("mail: smtp://mail.corp.example?tls=yes", "may have only"),
-        ("mail: smtps://mail.corp.example?tls=opportunistic", "may have only"),
-        ("mail: { url: 'smtp://localhost', from: nobody }", "is no sender"),
+        (
+            "mail: smtps://mail.corp.example?tls=opportunistic",
+            "may have only",
+        ),
+        (
+            "mail: { url: 'smtp://localhost', from: nobody }",
+            "is no sender",
+        ),
         ("mail: { url: 'smtp://localhost' }", "from"),
     ] {
         refuses(&with(top, ""), what);
