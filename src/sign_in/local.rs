@@ -16,7 +16,7 @@ use crate::local::{INPUT_LIMIT, fold};
 use crate::metrics::Metrics;
 use crate::refusal::{Reason, Refusal};
 use crate::revoke;
-use crate::session::{NewSession, SessionKey, Tokens, Which};
+use crate::session::{CreateError, NewSession, SessionKey, Tokens, Which};
 
 /// A session of a break-glass account ends after so long at the latest.
 const BREAK_GLASS_FOR: SignedDuration = SignedDuration::from_hours(1);
@@ -273,7 +273,10 @@ impl SignIn {
             .sessions
             .create(new, now)
             .await
-            .map_err(|error| store_refusal(&error))?;
+            .map_err(|error| match error {
+                CreateError::Store(error) => store_refusal(&error),
+                CreateError::Ended => Refusal::new(Reason::Deactivated, error.to_string()),
+            })?;
         self.sessions
             .reload_person(&user)
             .await

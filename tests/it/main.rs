@@ -9,6 +9,7 @@ mod local;
 mod logout;
 mod oidc;
 mod saml;
+mod scim;
 mod story;
 mod streams;
 mod support;

@@ -19,4 +19,5 @@ pub(crate) mod local;
 pub(crate) mod process;
 pub(crate) mod reading;
 pub(crate) mod recorder;
+pub(crate) mod scim;
 pub(crate) mod wire;
