@@ -27,6 +27,8 @@ pub enum Why {
     Deactivated,
     /// No role is left that lets the user in.
     AccessLost,
+    /// The sign-in could not be written to the audit log.
+    NotRecorded,
 }
 
 impl Why {
@@ -39,6 +41,7 @@ impl Why {
             Self::Admin => "admin",
             Self::Deactivated => "deactivated",
             Self::AccessLost => "access_lost",
+            Self::NotRecorded => "not_recorded",
         }
     }
 
@@ -51,6 +54,7 @@ impl Why {
             Self::Admin => "an admin ended the session",
             Self::Deactivated => "the user was deactivated",
             Self::AccessLost => "no role is left that lets the user in",
+            Self::NotRecorded => "the sign-in could not be written to the audit log",
         }
     }
 }

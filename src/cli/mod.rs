@@ -1,5 +1,6 @@
 //! The command line: arguments as written, and what each command does.
 
+mod audit;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
@@ -37,6 +38,8 @@ enum Command {
     Openapi,
     /// Ask a running usher whether it is ready; exit 0 or 1.
     Healthcheck(healthcheck::Options),
+    /// Verify or export the audit log, also while usher runs.
+    Audit(audit::Options),
     /// SAML: the service provider's keys.
     Saml(saml::Options),
     /// Start a demo identity provider, a demo app and usher between them.
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
             Command::Schema(options) => schema::schema(&options),
             Command::Openapi => openapi::openapi(),
             Command::Healthcheck(options) => healthcheck::healthcheck(&options).await,
+            Command::Audit(options) => audit::audit(&options).await,
             Command::Saml(options) => saml::saml(&options).await,
             #[cfg(feature = "demo")]
             Command::Demo(options) => demo::demo(&options).await,

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::cookies::{self, BrowserCookies};
 use super::pending::{Before, Flow, PendingLogin, VALID_FOR};
+use super::record::Turned;
 use super::{SignIn, looping, oidc_refusal, store_refusal};
 use crate::audit::{Actor, By};
 use crate::config::{self, IdpProtocol, Site};
@@ -149,10 +150,14 @@ impl SignIn {
             let (to, cause) = (Some(&pending), "that state was used before");
             return self.go_on_or_refuse(site, browser, to, cause, now).await;
         }
-        let token = oidc
-            .redeem(response, secrets, &redirect_uri, now)
-            .await
-            .map_err(|error| oidc_refusal(&error))?;
+        let token = match oidc.redeem(response, secrets, &redirect_uri, now).await {
+            Ok(token) => token,
+            Err(error) => {
+                let (refusal, from) = (oidc_refusal(&error), (&idp.config().id, callback.by));
+                self.record_failed(&pending, from, &refusal, now).await;
+                return Err(refusal);
+            }
+        };
         let arrival = Arrival {
             idp,
             site,
@@ -190,23 +195,39 @@ impl SignIn {
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
         let idp = arrival.idp.config();
-        check_email(idp, login.attributes())?;
-        check_since(arrival.since, &login)?;
-        let join = join_rule(&self.config, idp);
-        let person = self
-            .directory
-            .admit(login.subject(), login.attributes(), join.as_ref(), now)
-            .await
-            .map_err(admit_refusal)?;
-        let cookies = self
-            .begin_session(arrival, &login, person.clone(), now)
-            .await?;
+        let (person, cookies) = match self.admitted(arrival, &login, now).await {
+            Ok(admitted) => admitted,
+            Err(turned) => {
+                self.record_turned(arrival, &login, &turned, now).await;
+                return Err(turned.refusal);
+            }
+        };
         tracing::info!(event = "signed_in", idp = %idp.id, user = %person.user, "signed in");
         let outcome = self
             .account_for(arrival.site, arrival.return_to, &person, now)
             .await
             .map(|()| arrival.return_to.to_owned());
         Ok(Finished { cookies, outcome })
+    }
+
+    /// The person with a new session, which is in the log.
+    async fn admitted(
+        &self,
+        arrival: &Arrival<'_>,
+        login: &VerifiedLogin,
+        now: Timestamp,
+    ) -> Result<(Person, Vec<String>), Turned> {
+        let idp = arrival.idp.config();
+        check_email(idp, login.attributes())?;
+        check_since(arrival.since, login)?;
+        let join = join_rule(&self.config, idp);
+        let person = self
+            .directory
+            .admit(login.subject(), login.attributes(), join.as_ref(), now)
+            .await?;
+        let begun = self.begin_session(arrival, login, person.clone(), now);
+        let cookies = begun.await.map_err(|turned| turned.who_is(&person.user))?;
+        Ok((person, cookies))
     }
 
     /// An answer that cannot be used goes on where the browser has a live session (another tab was first).
@@ -240,7 +261,7 @@ impl SignIn {
         login: &VerifiedLogin,
         person: Person,
         now: Timestamp,
-    ) -> Result<Vec<String>, Refusal> {
+    ) -> Result<Vec<String>, Turned> {
         let Arrival {
             idp, site, browser, ..
         } = arrival;
@@ -266,6 +287,11 @@ impl SignIn {
             .await
             .map_err(|error| store_refusal(&error))?;
         self.still_there(arrival, &session, now).await?;
+        if let Err(refusal) = self.record_signed_in(arrival, login, &user, now).await {
+            let why = revoke::Why::NotRecorded;
+            self.revoke(Which::One(&session.key), why, &by, now).await?;
+            return Err(refusal.into());
+        }
         self.sessions
             .reload_person(&user)
             .await
@@ -285,14 +311,22 @@ impl SignIn {
         Ok(lines)
     }
 
-    /// The IdP may have ended its session between the answer that it gave and the session that came of it.
+    /// The user may have been deactivated, or the IdP have ended its session, between the answer that it gave and the session
+    /// that came of it: whoever does that from now on finds the session and ends it.
     async fn still_there(
         &self,
         arrival: &Arrival<'_>,
         session: &Session,
         now: Timestamp,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Turned> {
         let idp = &arrival.idp.config().id;
+        let user = session.person.load().user.clone();
+        let refused = self.directory.refusal_of(&user).await;
+        if let Some(error) = refused.map_err(|error| store_refusal(&error))? {
+            let (which, why) = (Which::One(&session.key), revoke::Why::Deactivated);
+            self.revoke(which, why, &By::system(), now).await?;
+            return Err(error.into());
+        }
         let Some(sid) = &session.idp_session else {
             return Ok(());
         };
@@ -303,7 +337,7 @@ impl SignIn {
         let by = arrival.by.as_actor(Actor::Idp(idp.clone()));
         self.revoke(Which::One(&session.key), why, &by, now).await?;
         let cause = "the identity provider ended that session during the sign-in";
-        Err(Refusal::new(Reason::IdpRefused, cause))
+        Err(Refusal::new(Reason::IdpRefused, cause).into())
     }
 
     /// The account in the app that the sign-in returns to; other apps are asked at the first visit.

@@ -9,6 +9,7 @@ mod fixtures;
 mod idp_logout;
 mod looping;
 mod pending;
+mod record;
 mod renew;
 mod return_to;
 mod sign_out;
