@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::provision::Occasion;
 use crate::refusal::{FailedCheck, Reason, Refusal};
 use crate::revoke;
-use crate::session::{NewSession, Session, SessionKey, Which};
+use crate::session::{CreateError, NewSession, Session, SessionKey, Which};
 
 /// Seconds that clocks may be apart.
 const SKEW: i64 = 60;
@@ -225,6 +225,8 @@ impl SignIn {
             .directory
             .admit(login.subject(), login.attributes(), join.as_ref(), now)
             .await?;
+        // What the IdP says now holds for the other sessions too.
+        self.follow(&person.user, now).await?;
         let begun = self.begin_session(arrival, login, person.clone(), now);
         let cookies = begun.await.map_err(|turned| turned.who_is(&person.user))?;
         Ok((person, cookies))
@@ -281,11 +283,16 @@ impl SignIn {
             renew_at: renew_at(idp.config(), now),
             ends_at: login.ends_at(),
         };
-        let (cookie, session) = self
-            .sessions
-            .create(new, now)
-            .await
-            .map_err(|error| store_refusal(&error))?;
+        let (cookie, session) = match self.sessions.create(new, now).await {
+            Ok(made) => made,
+            Err(CreateError::Store(error)) => return Err(store_refusal(&error).into()),
+            Err(error @ CreateError::Ended) => {
+                let known = self.directory.refusal_of(&user).await;
+                let known = known.map_err(|error| store_refusal(&error))?;
+                let ended = || Refusal::new(Reason::Deactivated, error.to_string()).into();
+                return Err(known.map_or_else(ended, Turned::from));
+            }
+        };
         self.still_there(arrival, &session, now).await?;
         if let Err(refusal) = self.record_signed_in(arrival, login, &user, now).await {
             let why = revoke::Why::NotRecorded;
@@ -311,22 +318,14 @@ impl SignIn {
         Ok(lines)
     }
 
-    /// The user may have been deactivated, or the IdP have ended its session, between the answer that it gave and the session
-    /// that came of it: whoever does that from now on finds the session and ends it.
+    /// The IdP may have ended its session between the answer that it gave and the session that came of it.
     async fn still_there(
         &self,
         arrival: &Arrival<'_>,
         session: &Session,
         now: Timestamp,
-    ) -> Result<(), Turned> {
+    ) -> Result<(), Refusal> {
         let idp = &arrival.idp.config().id;
-        let user = session.person.load().user.clone();
-        let refused = self.directory.refusal_of(&user).await;
-        if let Some(error) = refused.map_err(|error| store_refusal(&error))? {
-            let (which, why) = (Which::One(&session.key), revoke::Why::Deactivated);
-            self.revoke(which, why, &By::system(), now).await?;
-            return Err(error.into());
-        }
         let Some(sid) = &session.idp_session else {
             return Ok(());
         };
@@ -337,7 +336,7 @@ impl SignIn {
         let by = arrival.by.as_actor(Actor::Idp(idp.clone()));
         self.revoke(Which::One(&session.key), why, &by, now).await?;
         let cause = "the identity provider ended that session during the sign-in";
-        Err(Refusal::new(Reason::IdpRefused, cause).into())
+        Err(Refusal::new(Reason::IdpRefused, cause))
     }
 
     /// The account in the app that the sign-in returns to; other apps are asked at the first visit.
