@@ -5,6 +5,7 @@ mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod healthcheck;
+mod invite;
 mod logs;
 mod openapi;
 mod reload;
@@ -40,6 +41,8 @@ enum Command {
     Healthcheck(healthcheck::Options),
     /// Verify or export the audit log, also while usher runs.
     Audit(audit::Options),
+    /// Invite somebody and print the link; usher may be running.
+    Invite(invite::Options),
     /// SAML: the service provider's keys.
     Saml(saml::Options),
     /// Start a demo identity provider, a demo app and usher between them.
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
             Command::Openapi => openapi::openapi(),
             Command::Healthcheck(options) => healthcheck::healthcheck(&options).await,
             Command::Audit(options) => audit::audit(&options).await,
+            Command::Invite(options) => invite::invite_somebody(&options).await,
             Command::Saml(options) => saml::saml(&options).await,
             #[cfg(feature = "demo")]
             Command::Demo(options) => demo::demo(&options).await,

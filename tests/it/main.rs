@@ -6,6 +6,7 @@ mod admin_api;
 mod attacks;
 mod audit;
 mod layers;
+mod local;
 mod logout;
 mod oidc;
 mod saml;
