@@ -4,6 +4,7 @@
 
 mod admin_api;
 mod attacks;
+mod audit;
 mod layers;
 mod local;
 mod logout;
