@@ -9,6 +9,7 @@ mod deliveries;
 mod grants;
 mod invitations;
 mod people;
+mod pulse;
 mod scim;
 mod switches;
 
@@ -16,6 +17,7 @@ pub use api_tokens::{ApiToken, Scope};
 pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries};
 pub use invitations::{FindInvitations, Invitation, InviteError, NewInvitation};
 pub use people::{Block, BlockSource, Counts, Find, KnownSubject, Page, Profile, Status, Summary};
+pub use pulse::Pulse;
 pub use switches::Switch;
 
 use crate::audit::Audit;
