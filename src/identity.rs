@@ -228,6 +228,11 @@ impl Person {
     pub fn account(&self, app: &AppId) -> Option<&Account> {
         self.accounts.iter().find(|account| &account.app == app)
     }
+
+    /// Whether an admin or an invitation let the person into `app`, with a role of its own or without.
+    pub fn is_invited(&self, app: &AppId) -> bool {
+        self.grants.iter().any(|grant| &grant.app == app)
+    }
 }
 
 /// A user inside one app, as that app's callback answered.

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod healthcheck;
 mod logs;
+mod openapi;
 mod reload;
 mod run;
 mod saml;
@@ -32,6 +33,8 @@ enum Command {
     Check(check::Options),
     /// Print the JSON Schema of the config.
     Schema(schema::Options),
+    /// Print the OpenAPI document of the admin API.
+    Openapi,
     /// Ask a running usher whether it is ready; exit 0 or 1.
     Healthcheck(healthcheck::Options),
     /// SAML: the service provider's keys.
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
             Command::Run(options) => run::run(&options.file.config, options.workers).await,
             Command::Check(options) => check::check(&options).await,
             Command::Schema(options) => schema::schema(&options),
+            Command::Openapi => openapi::openapi(),
             Command::Healthcheck(options) => healthcheck::healthcheck(&options).await,
             Command::Saml(options) => saml::saml(&options).await,
             #[cfg(feature = "demo")]

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{fail, logs, reload, say_error};
+use crate::admin::reload::Reloads;
 use crate::config;
 use crate::server::Server;
 use crate::usher::Usher;
@@ -36,8 +37,9 @@ pub(super) async fn run(file: &Path, workers: Option<NonZeroUsize>) -> ExitCode 
         Ok(hangup) => hangup,
         Err(error) => return fail(&format!("signals cannot be heard: {error}")),
     };
+    let (reloads, asks) = Reloads::channel();
     let server = match Server::bind(Arc::clone(&usher), workers).await {
-        Ok(server) => server,
+        Ok(server) => server.with_reloads(reloads),
         Err(error) => return fail(&error.to_string()),
     };
     let stop = CancellationToken::new();
@@ -45,7 +47,7 @@ pub(super) async fn run(file: &Path, workers: Option<NonZeroUsize>) -> ExitCode 
         return fail(&format!("signals cannot be heard: {error}"));
     }
     let tending = tokio::spawn(tend(Arc::clone(&usher)));
-    let reloading = tokio::spawn(reload::watch(file.to_owned(), hangup, usher));
+    let reloading = tokio::spawn(reload::watch(file.to_owned(), hangup, asks, usher));
     server.serve(stop).await;
     tending.abort();
     reloading.abort();

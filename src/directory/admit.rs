@@ -22,7 +22,7 @@ impl Names {
     }
 }
 
-fn folded(name: Option<&str>) -> Option<String> {
+pub(super) fn folded(name: Option<&str>) -> Option<String> {
     let name = name?.trim().to_lowercase();
     (!name.is_empty()).then_some(name)
 }
@@ -50,7 +50,10 @@ impl Directory {
             let on = &mut *transaction;
             let user = match known_user(on, subject).await? {
                 Some(user) => user,
-                None => match expected_user(on, subject, attributes, &names, join, now).await? {
+                None => match self
+                    .expected_user(on, (subject, attributes), &names, join, now)
+                    .await?
+                {
                     Some(user) => user,
                     None => new_user(on, now).await?,
                 },
@@ -72,6 +75,26 @@ impl Directory {
         };
         self.store.within(work).await
     }
+
+    /// The user that a new subject is: by SCIM, by an invitation, or by `join`.
+    async fn expected_user(
+        &self,
+        on: &mut SqliteConnection,
+        (subject, attributes): (&Subject, &Attributes),
+        names: &Names,
+        join: Option<&JoinRule>,
+        now: Timestamp,
+    ) -> Result<Option<UserId>, AdmitError> {
+        if let Some(user) = super::scim::known(on, subject, attributes).await? {
+            return Ok(Some(user));
+        }
+        let audit = &self.audit;
+        let invited = super::invitations::accept(on, audit, subject, attributes, join, now).await?;
+        if let Some(user) = invited {
+            return Ok(Some(user));
+        }
+        joined_user(on, subject, attributes, names, join).await
+    }
 }
 
 async fn known_user(
@@ -92,30 +115,12 @@ async fn known_user(
         .transpose()
 }
 
-fn active_only(user: UserId, active: i64) -> Result<UserId, AdmitError> {
+pub(super) fn active_only(user: UserId, active: i64) -> Result<UserId, AdmitError> {
     if active == 1 {
         Ok(user)
     } else {
         Err(AdmitError::Deactivated(user))
     }
-}
-
-/// The user that a new subject is: by SCIM, by an invitation, or by `join`.
-async fn expected_user(
-    on: &mut SqliteConnection,
-    subject: &Subject,
-    attributes: &Attributes,
-    names: &Names,
-    join: Option<&JoinRule>,
-    now: Timestamp,
-) -> Result<Option<UserId>, AdmitError> {
-    if let Some(user) = super::scim::known(on, subject, attributes).await? {
-        return Ok(Some(user));
-    }
-    if let Some(user) = super::invitations::accept(on, subject, attributes, now).await? {
-        return Ok(Some(user));
-    }
-    joined_user(on, subject, attributes, names, join).await
 }
 
 /// The user that a new subject joins, where the rule and both IdPs' words allow it.
@@ -155,7 +160,7 @@ async fn joined_user(
     Ok(None)
 }
 
-async fn has_subject_of(
+pub(super) async fn has_subject_of(
     on: &mut SqliteConnection,
     user: &str,
     idp: &IdpId,

@@ -13,9 +13,11 @@ mod pulse;
 mod scim;
 mod switches;
 
-pub use api_tokens::{ApiToken, Scope};
+pub use api_tokens::{ApiToken, Scope, is_token_name};
 pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries};
-pub use invitations::{FindInvitations, Invitation, InviteError, NewInvitation};
+pub use invitations::{
+    CsvLine, FindInvitations, Invitation, InviteError, Link, NewInvitation, parse_csv,
+};
 pub use people::{Block, BlockSource, Counts, Find, KnownSubject, Page, Profile, Status, Summary};
 pub use pulse::Pulse;
 pub use switches::Switch;
@@ -32,12 +34,14 @@ pub struct Directory {
 }
 
 /// Which other IdP's users a new subject may join (`same_users_as`), and by which e-mail domains.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct JoinRule {
     /// The other IdPs whose users count as the same.
     pub with: Vec<IdpId>,
     /// Domains that both IdPs may assert, lower case; an e-mail outside never joins.
     pub domains: Vec<String>,
+    /// Domains of the subject's own IdP, lower case: an address there counts as verified for an invitation where the IdP does not say.
+    pub own_domains: Vec<String>,
 }
 
 /// Why a verified login is not let into the directory.

@@ -37,6 +37,7 @@ fn rule() -> JoinRule {
     JoinRule {
         with: vec![IdpId::new("acme")],
         domains: vec!["acme.example".to_owned()],
+        ..JoinRule::default()
     }
 }
 

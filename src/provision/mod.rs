@@ -103,7 +103,8 @@ impl Provisioner {
             let told = to_tell(app, &person)?;
             let account = person.account(&app.id);
             let fingerprint = told.fingerprint().map_err(store_down)?;
-            let step = next_step(provisioning, account, occasion, &fingerprint, waited);
+            let known = (account, person.is_invited(&app.id));
+            let step = next_step(provisioning, known, occasion, &fingerprint, waited);
             let asked = (step, occasion);
             let Some((kind, callback)) = self.to_do(asked, app, &person, &fingerprint, now).await?
             else {

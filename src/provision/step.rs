@@ -9,7 +9,7 @@ use crate::identity::{Account, AccountState};
 pub(super) enum Step {
     /// Nothing: there is one.
     Done,
-    /// There is none, and nobody invited the user.
+    /// There is none, and nobody invited the user to the app.
     NotInvited,
     /// The app's refusal stands.
     RefusalStands {
@@ -24,10 +24,10 @@ pub(super) enum Step {
     Tell(Kind),
 }
 
-/// Decides by what is known. `asked_just_now`: the refusal on record is the answer to somebody who had the turn before.
+/// Decides by what is known. `invited`: the user has a grant in the app. `asked_just_now`: the refusal on record is the answer to somebody who had the turn before.
 pub(super) fn next_step(
     provisioning: &Provisioning,
-    account: Option<&Account>,
+    (account, invited): (Option<&Account>, bool),
     occasion: Occasion,
     fingerprint: &str,
     asked_just_now: bool,
@@ -35,9 +35,11 @@ pub(super) fn next_step(
     let Some(account) = account else {
         return match (provisioning.mode, &provisioning.callback) {
             (ProvisioningMode::Off, _) => Step::Done,
-            (ProvisioningMode::Invited, _) => Step::NotInvited,
-            (ProvisioningMode::Jit, None) => Step::OpenAlone,
-            (ProvisioningMode::Jit, Some(_)) => Step::Tell(Kind::Created),
+            (ProvisioningMode::Invited, _) if !invited => Step::NotInvited,
+            (ProvisioningMode::Jit | ProvisioningMode::Invited, None) => Step::OpenAlone,
+            (ProvisioningMode::Jit | ProvisioningMode::Invited, Some(_)) => {
+                Step::Tell(Kind::Created)
+            }
         };
     };
     let ask_again = occasion == Occasion::SignIn && !asked_just_now;

@@ -336,7 +336,7 @@ async fn endpoint(
     body: Incoming,
     mut exchange: Box<Exchange>,
 ) -> Answer {
-    let bytes = match collect(body, view.usher.config.timeouts.response).await {
+    let bytes = match collect(body, BODY_LIMIT, view.usher.config.timeouts.response).await {
         Ok(bytes) => bytes,
         Err(refusal) => return refuse(view, Some(site), &refusal, &parts, exchange),
     };
@@ -347,8 +347,15 @@ async fn endpoint(
     answer::own(response, exchange)
 }
 
-/// Reads a body of at most [`BODY_LIMIT`] bytes.
-async fn collect(body: Incoming, within: Duration) -> Result<Bytes, Refusal> {
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// `BodyTooLarge`; `BadRequest` where it breaks off, or does not come `within` that time.
+pub(crate) async fn collect(
+    body: Incoming,
+    limit: usize,
+    within: Duration,
+) -> Result<Bytes, Refusal> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -358,10 +365,10 @@ async fn collect(body: Incoming, within: Duration) -> Result<Bytes, Refusal> {
             "the body exceeds what an endpoint reads",
         )
     };
-    if body.size_hint().lower() > BODY_LIMIT as u64 {
+    if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(within, Limited::new(body, BODY_LIMIT).collect()).await {
+    match tokio::time::timeout(within, Limited::new(body, limit).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(Refusal::new(Reason::BadRequest, error.to_string())),

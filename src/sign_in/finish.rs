@@ -393,7 +393,8 @@ pub(crate) fn domain_of(email: &str) -> Option<String> {
     (!domain.is_empty()).then(|| domain.to_lowercase())
 }
 
-/// `same_users_as` in both directions: the IdPs that count as one population, within the domains that both may assert.
+/// `same_users_as` in both directions: the IdPs that count as one population, within the domains that both may assert;
+/// and the domains for which the IdP's word counts without `email_verified`, for invitations.
 pub(super) fn join_rule(config: &config::Config, idp: &config::Idp) -> Option<JoinRule> {
     let linked = |other: &&std::sync::Arc<config::Idp>| {
         other.id != idp.id
@@ -407,9 +408,10 @@ pub(super) fn join_rule(config: &config::Config, idp: &config::Idp) -> Option<Jo
         .filter(|domain| idp.email_domains.contains(domain))
         .cloned()
         .collect();
-    (!with.is_empty()).then(|| JoinRule {
+    (!with.is_empty() || !idp.email_domains.is_empty()).then(|| JoinRule {
         with: with.iter().map(|other| other.id.clone()).collect(),
         domains,
+        own_domains: idp.email_domains.clone(),
     })
 }
 

@@ -175,9 +175,9 @@ impl SignIn {
         let idp = self.saml_idp(id)?;
         let (mut acs, mut slo) = (Vec::new(), Vec::new());
         let is_top = |site: &&Arc<Site>| site.public_url == self.config.public_url;
-        let sites = &self.config.sites;
-        let first = sites.iter().filter(is_top);
-        for site in first.chain(sites.iter().filter(|site| !is_top(site))) {
+        let sites = || self.config.sign_in_sites();
+        let first = sites().filter(is_top);
+        for site in first.chain(sites().filter(|site| !is_top(site))) {
             acs.push(self.acs(site, &idp.config().id));
             slo.push(self.saml_url(site, &idp.config().id, "slo"));
         }

@@ -6,6 +6,7 @@ ALTER TABLE users ADD COLUMN username TEXT;
 ALTER TABLE users ADD COLUMN search TEXT NOT NULL DEFAULT '';
 ALTER TABLE users ADD COLUMN invited BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX users_by_name ON users (search, id);
+CREATE INDEX users_by_invitation ON users (id) WHERE invited = 1;
 
 -- Why a user is deactivated, by who said so; `users.active` is 1 exactly while there is none.
 CREATE TABLE user_blocks (
@@ -28,10 +29,11 @@ CREATE TABLE grants (
     PRIMARY KEY (user_id, app, role, source)
 );
 
+-- Not tied to `users`: who was invited and never came is forgotten, the invitation stays on record.
 CREATE TABLE invitations (
     id           TEXT   NOT NULL PRIMARY KEY,
     token_hash   TEXT   NOT NULL UNIQUE,
-    user_id      TEXT   NOT NULL REFERENCES users (id),
+    user_id      TEXT   NOT NULL,
     email        TEXT   NOT NULL,
     email_key    TEXT   NOT NULL,
     name         TEXT,

@@ -77,6 +77,9 @@ impl Run<'_> {
         if let Some(verdict) = self.judge_app(&predicate)? {
             return Ok(verdict);
         }
+        if let Some(verdict) = self.judge_pages(&predicate).await? {
+            return Ok(verdict);
+        }
         if let Some(verdict) = self.judge_sessions(&predicate).await? {
             return Ok(verdict);
         }
@@ -181,6 +184,8 @@ impl Run<'_> {
         let fits = p.value.split('|').any(|one| status_fits(one, status));
         let holds = match p.operator {
             Operator::IsNot => !fits,
+            // An extended CONNECT that was not offered (RFC 8441, 3) is a stream error.
+            _ if self.h2_refused && self.words.contains(":protocol") => status == 0,
             _ => fits || (status == 421 && self.is_misdirected()),
         };
         when(

@@ -18,6 +18,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod back_channel;
 mod case;
 mod doubles;
 mod echo;
@@ -32,6 +33,7 @@ mod latency;
 mod load;
 mod negatives;
 mod odd_peers;
+mod pages;
 mod predicate;
 mod readings;
 mod request;

@@ -50,6 +50,8 @@ impl Run<'_> {
             }
             "h1" if self.is_big(&request) => self.big_body(&request).await,
             "h1" => {
+                let target = request["target"].as_str().unwrap_or_default();
+                self.break_app(target).await?;
                 let (head, host) = self.h1_bytes(&request).await?;
                 self.send_h1(&request, &head, &host).await
             }
@@ -119,6 +121,10 @@ impl Run<'_> {
                 .any(|known| name.eq_ignore_ascii_case(known));
             self.note_forged(name, value);
             head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        // Rows about pages ask as a browser does.
+        if self.words.contains("body.no_active") || self.words.contains("frame-ancestors") {
+            head.push_str("Accept: text/html\r\n");
         }
         if let Some(cookies) = cookies {
             head.push_str(&format!("Cookie: {cookies}\r\n"));

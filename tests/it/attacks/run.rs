@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
+    back_channel::Paused,
     flow::{self, Flow, Until},
     latency::Extent,
     template::Scope,
@@ -153,6 +154,8 @@ pub(super) struct Run<'w> {
     pub(super) open: Vec<Box<dyn std::any::Any + Send>>,
     /// A config that replaces the world's own at `start`.
     pub(super) odd_config: Option<String>,
+    /// A sign-in that waits for its IdP, and whose.
+    pub(super) paused: Option<(String, Paused)>,
     /// Parts that were not judged, with the reason.
     pub(super) not_judged: Vec<String>,
 }
@@ -193,6 +196,7 @@ impl<'w> Run<'w> {
             own: Vec::new(),
             open: Vec::new(),
             odd_config: None,
+            paused: None,
             not_judged: Vec::new(),
         }
     }
@@ -493,6 +497,10 @@ impl Scope for Run<'_> {
         }
         match name.split_once('.') {
             Some(("cookie", actor)) => self.session_cookie(actor),
+            Some(("val", actor)) => {
+                let cookie = self.session_cookie(actor)?;
+                Ok(cookie.split_once('=').unwrap_or_default().1.to_owned())
+            }
             Some(("jwt", what)) => self.token(what),
             Some((idp @ ("op1" | "op2"), what)) => self.of_peer(idp, what),
             Some((actor, what)) => self.of_actor(actor, what),

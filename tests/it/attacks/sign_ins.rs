@@ -48,6 +48,15 @@ impl Run<'_> {
     /// A whole sign-in in a browser of its own, or in the one that a request began it in.
     pub(super) async fn login(&mut self, who: &str, idp: &str, keep: Option<&str>) -> Done {
         self.world.introduce(idp, who)?;
+        if self.is_told_apart(who) {
+            // Names and addresses belong to one person each.
+            let (name, email) = (format!("{who}-{idp}"), format!("{who}@{idp}.test"));
+            self.world.idp(idp)?.change_user(who, |user| {
+                user.email = email;
+                let name = ("preferred_username".to_owned(), name.into());
+                user.extra.extend([name]);
+            });
+        }
         let began_here = self.onward.is_some();
         let start = self.begin_at(idp);
         let mut browser = match self.browsers.get(&self.current) {
@@ -75,6 +84,11 @@ impl Run<'_> {
         self.finished(who, idp, browser, flow, before).await
     }
 
+    /// True where somebody's sessions at two IdPs are told apart: two desks, and two accounts with an address each.
+    fn is_told_apart(&self, who: &str) -> bool {
+        self.words.contains(&format!("session({who}@"))
+    }
+
     /// The browser that already is this actor's, or a new one with what was planted.
     pub(super) async fn browser_for(&mut self, who: &str) -> Result<Browser, Stop> {
         if let Some(planted) = self.browsers.get("planted") {
@@ -83,7 +97,9 @@ impl Run<'_> {
         // Signing in again in the same browser keeps the session cookie; rows that sign in twice
         // mean the same person at the same desk.
         match self.browsers.get(who) {
-            Some(browser) if !self.words.contains("\"times\"") => Ok(browser.clone()),
+            Some(browser) if !self.is_told_apart(who) && !self.words.contains("\"times\"") => {
+                Ok(browser.clone())
+            }
             Some(_) | None => Ok(self.world.browser().await?),
         }
     }
@@ -106,12 +122,8 @@ impl Run<'_> {
         self.onward = flow.next.clone();
         self.last = flow.answer;
         self.current = who.to_owned();
-        let named = if idp == "op1" {
-            who.to_owned()
-        } else {
-            format!("{who}@{idp}")
-        };
-        self.browsers.insert(named, browser.clone());
+        self.browsers
+            .insert(format!("{who}@{idp}"), browser.clone());
         self.browsers.insert(who.to_owned(), browser);
         let person = self.know(who).await?;
         self.tried.push(Tried {
@@ -348,6 +360,7 @@ impl Run<'_> {
 
     pub(super) async fn pause_login(&mut self, who: &str, idp: &str, point: &str) -> Done {
         match point {
+            "after_token" => return self.pause_after_token(who).await,
             "after_jit" => {
                 let silence = callback::Fault::Raw {
                     bytes: Vec::new(),

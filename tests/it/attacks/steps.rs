@@ -9,13 +9,10 @@ use super::{
 use serde_json::{Map, Value};
 
 /// Verbs for what usher does not have yet, with the reason.
-const LATER: [(&str, &str); 19] = [
+const LATER: [(&str, &str); 16] = [
     ("replicas", "several replicas come later"),
     ("redis", "Redis comes later"),
     ("redis_dump", "Redis comes later"),
-    ("bclo", "back-channel logout comes later"),
-    ("bclo_flood", "back-channel logout comes later"),
-    ("bclo_replay", "back-channel logout comes later"),
     ("replay_at", "several replicas come later"),
     ("scim.delete", "SCIM comes later"),
     ("scim.group", "SCIM comes later"),
@@ -85,11 +82,7 @@ pub(super) fn missing(step: &Map<String, Value>) -> Option<&'static str> {
         return Some(why);
     }
     let action = step.get("do").and_then(Value::as_str).unwrap_or_default();
-    let later = [
-        ("bclo", "back-channel logout"),
-        ("scim", "SCIM"),
-        ("admin", "the admin API"),
-    ];
+    let later = [("scim", "SCIM"), ("admin", "the admin API")];
     later
         .iter()
         .find(|(word, _)| action.contains(word))
@@ -181,6 +174,8 @@ impl Run<'_> {
             "cookie_mutate" | "cookie_chunks" => self.mutate_cookie(verb, step).await,
             "saml_case" | "saml_start" | "relay_state" => self.saml_step(verb, step).await,
             "logout" => self.logout(step).await,
+            "bclo" | "bclo_flood" => self.back_channel_step(verb, step).await,
+            "compare" => self.compare_step(step.text(verb).unwrap_or_default()).await,
             "clock" => self.clock(step).await,
             "kill9_restart" => {
                 self.world.callback.behave(None);
@@ -197,7 +192,7 @@ impl Run<'_> {
             "resume" | "release" => {
                 self.world.callback.behave(None);
                 self.open.clear();
-                Ok(())
+                self.resume_paused().await
             }
             verb if verb.starts_with("op.") || verb.starts_with("op2.") => {
                 self.idp_step(verb, step).await

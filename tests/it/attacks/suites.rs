@@ -333,6 +333,7 @@ impl Run<'_> {
         let who = step.text("user").unwrap_or("alice").to_owned();
         match action.as_str() {
             "logout" => self.sign_out(&who).await?,
+            "bclo" => self.back_channel("sub only").await?,
             "session absolute expiry" => tokio::time::sleep(super::sessions::LIFETIME).await,
             other => return Err(Stop::NotApplicable(format!("{other}: comes later"))),
         }

@@ -141,6 +141,11 @@ fn odd_claim(words: &str) -> Option<Vec<TokenFault>> {
     let time = |name: &str, offset: i64| TokenFault::Time(name.to_owned(), offset);
     Some(match words {
         "exp now+10 years with iat now" => vec![time("exp", 10 * 365 * 86_400), time("iat", 0)],
+        // With the type of any JWT, so that only its claims tell what it is.
+        "logout token with nonce and sub" => {
+            let event = "http://schemas.openid.net/event/backchannel-logout";
+            set("events", json!({ event: {} }))
+        }
         "exp past" => vec![time("exp", -61)],
         "auth_time future" => vec![time("auth_time", 3600)],
         "exp [now+600]" => set("exp", json!([jiff::Timestamp::now().as_second() + 600])),

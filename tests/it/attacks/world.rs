@@ -44,6 +44,8 @@ pub(super) struct Settings {
     /// Whether the IdPs send `iss` with the code.
     pub(super) response_iss: bool,
     pub(super) environment: Vec<(String, String)>,
+    /// Instead of the app's own address.
+    pub(super) upstream: Option<std::net::SocketAddr>,
 }
 
 impl Default for Settings {
@@ -58,6 +60,7 @@ impl Default for Settings {
             tls: false,
             response_iss: true,
             environment: Vec::new(),
+            upstream: None,
         }
     }
 }
@@ -250,7 +253,7 @@ impl World {
     }
 
     fn add_apps(&self, text: &mut String) {
-        let upstream = self.app.address();
+        let upstream = self.settings.upstream.unwrap_or(self.app.address());
         let own = format!("http://{}/internal/users", self.callback.address());
         let callback = self.settings.callback_url.as_ref().unwrap_or(&own);
         write!(

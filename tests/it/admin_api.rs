@@ -1,0 +1,4 @@
+//! The admin listener and its API, from the outside.
+
+mod client;
+mod door;
