@@ -39,6 +39,15 @@ impl By {
             request_id: None,
         }
     }
+
+    /// The same request, by somebody who is known now.
+    #[must_use]
+    pub fn as_actor(&self, actor: Actor) -> Self {
+        Self {
+            actor,
+            ..self.clone()
+        }
+    }
 }
 
 /// Who does something.

@@ -3,9 +3,12 @@
 
 use jiff::Timestamp;
 
+use serde_json::json;
+
+use crate::audit::{Action, Audit, By, Entry};
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::identity::UserId;
+use crate::identity::{IdpId, UserId};
 use crate::session::{Sessions, Which};
 use crate::store::StoreError;
 
@@ -38,28 +41,64 @@ impl Why {
             Self::AccessLost => "access_lost",
         }
     }
+
+    /// For the log, as a sentence.
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::SignedOut => "the person signed out",
+            Self::Replaced => "the same browser signed in anew",
+            Self::IdpEnded => "the identity provider ended the session",
+            Self::Admin => "an admin ended the session",
+            Self::Deactivated => "the user was deactivated",
+            Self::AccessLost => "no role is left that lets the user in",
+        }
+    }
 }
 
-/// Ends sessions in the store, then everywhere in this process: caches, WebSockets, SSE and long polls.
+/// Ends sessions in the store, then everywhere in this process: caches, WebSockets, SSE and long polls. Gives how many there
+/// were; each user of them gets a line in the log.
 ///
 /// # Errors
-/// If it could not be written; then nothing ended, and the caller says so (503).
+/// If it could not be written; then nothing ended, and the caller says so (503). That the log could not be written is no
+/// error here: access ends in any case.
 pub async fn revoke(
     sessions: &Sessions,
+    audit: &Audit,
     which: Which<'_>,
     why: Why,
+    by: &By,
     now: Timestamp,
 ) -> Result<usize, StoreError> {
-    let ended = sessions.end(which, now).await?;
-    if ended > 0 {
-        tracing::info!(
-            event = "revoked",
-            why = why.code(),
-            sessions = ended,
-            "sessions ended"
-        );
+    let idp = idp_of(&which).cloned();
+    let mut users = sessions.end(which, now).await?;
+    let ended = users.len();
+    users.sort_unstable();
+    for of_one in users.chunk_by(|one, next| one == next) {
+        let (Some(user), count) = (of_one.first(), of_one.len()) else {
+            continue;
+        };
+        tracing::info!(event = "revoked", why = why.code(), %user, sessions = count, "sessions ended");
+        let entry = Entry::new(Action::SessionsEnded, by, why.sentence())
+            .about(user)
+            .with(json!({ "why": why.code(), "sessions": count }));
+        let entry = match &idp {
+            Some(idp) => entry.at_idp(idp),
+            None => entry,
+        };
+        if let Err(error) = audit.record(&entry, now).await {
+            tracing::error!(event = "audit_failed", %user, cause = %error, "the end of sessions is not in the audit log");
+        }
     }
     Ok(ended)
+}
+
+/// The IdP that ended them, where it was one.
+fn idp_of<'a>(which: &Which<'a>) -> Option<&'a IdpId> {
+    match which {
+        Which::One(_) | Which::Sid(_) | Which::User(_) => None,
+        Which::Named(named) => Some(named.idp),
+        Which::Subject(of) => Some(of.idp),
+    }
 }
 
 /// What [`follow`] works on.
@@ -92,6 +131,7 @@ pub async fn follow(
     if active {
         return scene.sessions.reload_person(user).await;
     }
-    revoke(scene.sessions, Which::User(user), why, now).await?;
+    let (audit, by) = (scene.directory.audit(), By::system());
+    revoke(scene.sessions, audit, Which::User(user), why, &by, now).await?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
+use super::people::{Said, keep_profile};
 use super::{AdmitError, Directory, JoinRule};
 use crate::identity::{Attributes, IdpId, Person, Subject, UserId};
 use crate::store::StoreError;
@@ -109,17 +110,23 @@ async fn known_user(
     .bind(&subject.issuer)
     .bind(&subject.format)
     .bind(&subject.value)
-    .fetch_optional(on)
+    .fetch_optional(&mut *on)
     .await?;
-    row.map(|(id, active)| active_only(UserId::new(id), active))
-        .transpose()
+    match row {
+        Some((id, active)) => active_only(on, UserId::new(id), active).await.map(Some),
+        None => Ok(None),
+    }
 }
 
-pub(super) fn active_only(user: UserId, active: i64) -> Result<UserId, AdmitError> {
+pub(super) async fn active_only(
+    on: &mut SqliteConnection,
+    user: UserId,
+    active: i64,
+) -> Result<UserId, AdmitError> {
     if active == 1 {
         Ok(user)
     } else {
-        Err(AdmitError::Deactivated(user))
+        Err(super::blocks::refusal(on, user).await?)
     }
 }
 
@@ -155,7 +162,7 @@ async fn joined_user(
         if has_subject_of(on, &user, &subject.idp).await? {
             continue;
         }
-        return active_only(UserId::new(user), active).map(Some);
+        return active_only(on, UserId::new(user), active).await.map(Some);
     }
     Ok(None)
 }
@@ -182,6 +189,14 @@ async fn new_user(on: &mut SqliteConnection, now: Timestamp) -> Result<UserId, A
         .execute(on)
         .await?;
     Ok(user)
+}
+
+/// The full name, put together where the IdP sends only its parts.
+fn display_name(attributes: &Attributes) -> Option<String> {
+    let parts = [&attributes.given_name, &attributes.family_name];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    let together = (!parts.is_empty()).then(|| parts.join(" "));
+    attributes.name.clone().or(together)
 }
 
 async fn keep_subject(
@@ -211,12 +226,18 @@ async fn keep_subject(
     .bind(now.as_second())
     .execute(&mut *on)
     .await?;
-    sqlx::query("UPDATE users SET signed_in_at = $2 WHERE id = $1")
+    sqlx::query("UPDATE users SET signed_in_at = $2, invited = 0 WHERE id = $1")
         .bind(user.as_str())
         .bind(now.as_second())
-        .execute(on)
+        .execute(&mut *on)
         .await?;
-    Ok(())
+    let name = display_name(attributes);
+    let said = Said {
+        email: attributes.email.as_deref(),
+        name: name.as_deref(),
+        username: attributes.username.as_deref(),
+    };
+    Ok(keep_profile(on, user, said).await?)
 }
 
 /// Lets go of names that no subject of the user has any more, and takes the new ones unless another user holds them.

@@ -4,6 +4,7 @@
 mod accounts;
 mod admit;
 mod api_tokens;
+mod blocks;
 mod changes;
 mod deliveries;
 mod grants;
@@ -14,11 +15,12 @@ mod scim;
 mod switches;
 
 pub use api_tokens::{ApiToken, Scope, is_token_name};
+pub use blocks::{Block, BlockSource};
 pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries};
 pub use invitations::{
     CsvLine, FindInvitations, Invitation, InviteError, Link, NewInvitation, parse_csv,
 };
-pub use people::{Block, BlockSource, Counts, Find, KnownSubject, Page, Profile, Status, Summary};
+pub use people::{Counts, Find, KnownSubject, Page, Profile, Status, Summary};
 pub use pulse::Pulse;
 pub use switches::Switch;
 
@@ -57,8 +59,13 @@ pub enum AdmitError {
     #[error("another user ({0}) holds that username")]
     UsernameTaken(UserId),
     /// The user was deactivated.
-    #[error("the user ({0}) was deactivated")]
-    Deactivated(UserId),
+    #[error("the user ({user}) was deactivated")]
+    Deactivated {
+        /// Who.
+        user: UserId,
+        /// Who said so, where that is known; SCIM before an admin.
+        by: Option<BlockSource>,
+    },
 }
 
 impl From<sqlx::Error> for AdmitError {

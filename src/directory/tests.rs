@@ -262,7 +262,7 @@ async fn refuses_a_deactivated_user() {
     let refused = directory
         .admit(&ann, &mail("ann@acme.example"), None, now())
         .await;
-    assert!(matches!(refused, Err(AdmitError::Deactivated(_))));
+    assert!(matches!(refused, Err(AdmitError::Deactivated { .. })));
     assert_eq!(directory.person(&ann).await.unwrap(), None);
 }
 

@@ -17,6 +17,7 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use jiff::Timestamp;
 
+use crate::audit::{Actor, By};
 use crate::config::{App, Site};
 use crate::idp::saml::Outgoing;
 use crate::pages::{self, Form, PageContext};
@@ -123,6 +124,15 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// The request for the log, by nobody known yet.
+    fn by(&self) -> By {
+        By {
+            actor: Actor::Nobody,
+            client: Some(self.asked.client),
+            request_id: Some(self.asked.request_id.to_owned()),
+        }
+    }
+
     fn form(&self) -> Form {
         form_of(self.parts)
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Named, OfSubject, Session, SessionKey, Which};
 use crate::directory::Directory;
-use crate::identity::{IdpId, Person, Protocol, Subject};
+use crate::identity::{IdpId, Person, Protocol, Subject, UserId};
 use crate::store::{Store, StoreError};
 
 /// A session as the store has it, with the person behind it.
@@ -177,30 +177,33 @@ pub(super) async fn insert(
         .await
 }
 
-/// Deletes sessions and gives their keys.
+/// The key of a session that was deleted, and its user.
+type Gone = (String, String);
+
+/// Deletes sessions and gives their keys, and whose they were.
 pub(super) async fn delete(
     store: &Store,
     which: &Which<'_>,
-) -> Result<Vec<SessionKey>, StoreError> {
-    let gone: Vec<String> = store
+) -> Result<Vec<(SessionKey, UserId)>, StoreError> {
+    let gone: Vec<Gone> = store
         .within(async {
             // A power failure must not bring an ended session back.
             let mut connection = store.durable().await?;
             Ok::<_, StoreError>(match which {
                 Which::One(key) => {
-                    sqlx::query_scalar("DELETE FROM sessions WHERE key = $1 RETURNING key")
+                    sqlx::query_as("DELETE FROM sessions WHERE key = $1 RETURNING key, user_id")
                         .bind(key.to_text())
                         .fetch_all(&mut *connection)
                         .await?
                 }
                 Which::Sid(sid) => {
-                    sqlx::query_scalar("DELETE FROM sessions WHERE sid = $1 RETURNING key")
+                    sqlx::query_as("DELETE FROM sessions WHERE sid = $1 RETURNING key, user_id")
                         .bind((*sid).to_owned())
                         .fetch_all(&mut *connection)
                         .await?
                 }
                 Which::User(user) => {
-                    sqlx::query_scalar("DELETE FROM sessions WHERE user_id = $1 RETURNING key")
+                    sqlx::query_as("DELETE FROM sessions WHERE user_id = $1 RETURNING key, user_id")
                         .bind(user.as_str().to_owned())
                         .fetch_all(&mut *connection)
                         .await?
@@ -211,28 +214,28 @@ pub(super) async fn delete(
         })
         .await?;
     Ok(gone
-        .iter()
-        .filter_map(|key| SessionKey::from_text(key))
+        .into_iter()
+        .filter_map(|(key, user)| Some((SessionKey::from_text(&key)?, UserId::new(user))))
         .collect())
 }
 
 async fn delete_of_subject(
     connection: &mut SqliteConnection,
     of: &OfSubject<'_>,
-) -> Result<Vec<String>, sqlx::Error> {
+) -> Result<Vec<Gone>, sqlx::Error> {
     let query = match (of.sub, of.idp_session) {
         (Some(sub), None) => {
-            sqlx::query_scalar("DELETE FROM sessions WHERE idp = $1 AND subject = $2 RETURNING key")
+            sqlx::query_as("DELETE FROM sessions WHERE idp = $1 AND subject = $2 RETURNING key, user_id")
                 .bind(of.idp.as_str())
                 .bind(sub)
         }
-        (None, Some(session)) => sqlx::query_scalar(
-            "DELETE FROM sessions WHERE idp = $1 AND idp_session = $2 RETURNING key",
+        (None, Some(session)) => sqlx::query_as(
+            "DELETE FROM sessions WHERE idp = $1 AND idp_session = $2 RETURNING key, user_id",
         )
         .bind(of.idp.as_str())
         .bind(session),
-        (Some(sub), Some(session)) => sqlx::query_scalar(
-            "DELETE FROM sessions WHERE idp = $1 AND subject = $2 AND idp_session = $3 RETURNING key",
+        (Some(sub), Some(session)) => sqlx::query_as(
+            "DELETE FROM sessions WHERE idp = $1 AND subject = $2 AND idp_session = $3 RETURNING key, user_id",
         )
         .bind(of.idp.as_str())
         .bind(sub)
@@ -246,11 +249,12 @@ async fn delete_of_subject(
 async fn delete_named(
     connection: &mut SqliteConnection,
     named: &Named<'_>,
-) -> Result<Vec<String>, sqlx::Error> {
+) -> Result<Vec<Gone>, sqlx::Error> {
     let name = named.name_id.key();
     if named.idp_sessions.is_empty() {
-        let query = "DELETE FROM sessions WHERE idp = $1 AND name_id_key = $2 RETURNING key";
-        return sqlx::query_scalar(query)
+        let query =
+            "DELETE FROM sessions WHERE idp = $1 AND name_id_key = $2 RETURNING key, user_id";
+        return sqlx::query_as(query)
             .bind(named.idp.as_str())
             .bind(name)
             .fetch_all(connection)
@@ -260,8 +264,8 @@ async fn delete_named(
     let mut transaction = connection.begin().await?;
     for session in named.idp_sessions {
         let query = "DELETE FROM sessions WHERE idp = $1 AND name_id_key = $2 \
-             AND idp_session = $3 RETURNING key";
-        let keys: Vec<String> = sqlx::query_scalar(query)
+             AND idp_session = $3 RETURNING key, user_id";
+        let keys: Vec<Gone> = sqlx::query_as(query)
             .bind(named.idp.as_str())
             .bind(&name)
             .bind(session)

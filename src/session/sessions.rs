@@ -366,12 +366,12 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends sessions in the store, then in the cache, then their live streams. Returns how many there were.
+    /// Ends sessions in the store, then in the cache, then their live streams. Gives whose they were, once for each session.
     /// An error means that nothing ended for sure: the caller answers 503.
-    pub async fn end(&self, which: Which<'_>, now: Timestamp) -> Result<usize, StoreError> {
+    pub async fn end(&self, which: Which<'_>, now: Timestamp) -> Result<Vec<UserId>, StoreError> {
         let _ = now;
-        let mut keys = rows::delete(&self.store, &which).await?;
-        let stored = keys.len();
+        let stored = rows::delete(&self.store, &which).await?;
+        let mut keys: Vec<SessionKey> = stored.iter().map(|(key, _)| *key).collect();
         // What another process deleted may still be here.
         match which {
             Which::One(key) => keys.push(*key),
@@ -383,8 +383,16 @@ impl Sessions {
             // The names stand in the store alone.
             Which::Named(_) | Which::Subject(_) => {}
         }
-        let cached = keys.iter().filter(|key| self.registry.end(key)).count();
-        Ok(stored.max(cached))
+        let mut users = Vec::with_capacity(keys.len());
+        for key in keys {
+            let cached = self.registry.end(&key);
+            let known = stored.iter().any(|(stored, _)| *stored == key);
+            if let Some(session) = cached.filter(|_| !known) {
+                users.push(session.person.load().user.clone());
+            }
+        }
+        users.extend(stored.into_iter().map(|(_, user)| user));
+        Ok(users)
     }
 
     /// Loads the person anew into all live sessions of a user: after a change of attributes, roles or accounts.

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::cookies::{self, BrowserCookies};
 use super::pending::{Before, Flow, PendingLogin, VALID_FOR};
 use super::{SignIn, looping, oidc_refusal, store_refusal};
+use crate::audit::{Actor, By};
 use crate::config::{self, IdpProtocol, Site};
 use crate::directory::{AdmitError, JoinRule};
 use crate::identity::{Attributes, IdpId, Person};
@@ -30,6 +31,8 @@ pub struct Callback<'a> {
     pub response: AuthorizationResponse,
     /// The browser's cookies.
     pub browser: &'a BrowserCookies,
+    /// The request; who it is by turns out here.
+    pub by: &'a By,
 }
 
 /// How a callback ends for the browser.
@@ -59,6 +62,8 @@ pub(super) struct Arrival<'a> {
     pub(super) return_to: &'a str,
     /// What the browser had when it began, where its cookies do not tell now.
     pub(super) before: Option<&'a Before>,
+    /// The request, for the log.
+    pub(super) by: &'a By,
     /// Since when the person must have signed in there, where that was asked for.
     pub(super) since: Option<i64>,
 }
@@ -154,6 +159,7 @@ impl SignIn {
             browser,
             return_to: &pending.return_to,
             before: None,
+            by: callback.by,
             since: pending.anew.then_some(pending.started_at),
         };
         let mut finished = self
@@ -238,12 +244,12 @@ impl SignIn {
         let Arrival {
             idp, site, browser, ..
         } = arrival;
-        for key in arrival.sessions_before() {
-            revoke::revoke(&self.sessions, Which::One(&key), revoke::Why::Replaced, now)
-                .await
-                .map_err(|error| store_refusal(&error))?;
-        }
         let user = person.user.clone();
+        let by = arrival.by.as_actor(Actor::User(user.clone()));
+        for key in arrival.sessions_before() {
+            self.revoke(Which::One(&key), revoke::Why::Replaced, &by, now)
+                .await?;
+        }
         let new = NewSession {
             person,
             origin: site.public_url.origin.clone(),
@@ -259,7 +265,7 @@ impl SignIn {
             .create(new, now)
             .await
             .map_err(|error| store_refusal(&error))?;
-        self.still_there(idp, &session, now).await?;
+        self.still_there(arrival, &session, now).await?;
         self.sessions
             .reload_person(&user)
             .await
@@ -282,20 +288,20 @@ impl SignIn {
     /// The IdP may have ended its session between the answer that it gave and the session that came of it.
     async fn still_there(
         &self,
-        idp: &Idp,
+        arrival: &Arrival<'_>,
         session: &Session,
         now: Timestamp,
     ) -> Result<(), Refusal> {
+        let idp = &arrival.idp.config().id;
         let Some(sid) = &session.idp_session else {
             return Ok(());
         };
-        if !self.was_ended_there(&idp.config().id, sid).await? {
+        if !self.was_ended_there(idp, sid).await? {
             return Ok(());
         }
         let why = revoke::Why::IdpEnded;
-        revoke::revoke(&self.sessions, Which::One(&session.key), why, now)
-            .await
-            .map_err(|error| store_refusal(&error))?;
+        let by = arrival.by.as_actor(Actor::Idp(idp.clone()));
+        self.revoke(Which::One(&session.key), why, &by, now).await?;
         let cause = "the identity provider ended that session during the sign-in";
         Err(Refusal::new(Reason::IdpRefused, cause))
     }
@@ -419,7 +425,7 @@ pub(super) fn admit_refusal(error: AdmitError) -> Refusal {
     let reason = match &error {
         AdmitError::Store(_) => Reason::StoreDown,
         AdmitError::EmailTaken(_) | AdmitError::UsernameTaken(_) => Reason::IdentityConflict,
-        AdmitError::Deactivated(_) => Reason::Deactivated,
+        AdmitError::Deactivated { .. } => Reason::Deactivated,
     };
     Refusal::new(reason, error.to_string())
 }

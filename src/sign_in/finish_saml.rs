@@ -6,6 +6,7 @@ use super::cookies::BrowserCookies;
 use super::finish::{Arrival, Finished};
 use super::pending::{Before, Flow, PendingLogin};
 use super::{SignIn, saml_refusal, store_refusal};
+use crate::audit::By;
 use crate::claims;
 use crate::config::Site;
 use crate::identity::IdpId;
@@ -29,6 +30,8 @@ pub struct AcsPost<'a> {
     pub browser: &'a BrowserCookies,
     /// Whether the browser says that another site posted it, so that it left its session cookie out.
     pub from_other_site: bool,
+    /// The request; who it is by turns out here.
+    pub by: &'a By,
 }
 
 /// A sign-in that a response answers.
@@ -114,6 +117,7 @@ impl SignIn {
             browser: post.browser,
             return_to: &pending.return_to,
             before: pending.before.as_ref(),
+            by: post.by,
             since: pending.anew.then_some(pending.started_at),
         };
         // The state cookie stays until its time is over, so that the back button can be told from a lost sign-in.
@@ -159,6 +163,7 @@ impl SignIn {
             browser: post.browser,
             return_to: landing(post.site, post.relay_state),
             before: Some(&before),
+            by: post.by,
             since: None,
         };
         self.let_in_once(&arrival, response, now).await

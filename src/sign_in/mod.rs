@@ -31,6 +31,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use url::Url;
 
+use crate::audit::By;
 use crate::claims::Claims;
 use crate::config::{self, Config, Site};
 use crate::directory::{Directory, Switch};
@@ -41,8 +42,9 @@ use crate::idp::saml::{SamlError, SamlIdp};
 use crate::metrics::Metrics;
 use crate::provision::Provisioner;
 use crate::refusal::{FailedCheck, Reason, Refusal};
+use crate::revoke::{self, Why};
 use crate::seal::SealRing;
-use crate::session::Sessions;
+use crate::session::{Sessions, Which};
 
 /// What the story needs of the rest.
 #[derive(Debug)]
@@ -217,6 +219,19 @@ impl SignIn {
         origins.sort_unstable();
         origins.dedup();
         origins
+    }
+
+    /// Ends sessions, with their line in the log.
+    async fn revoke(
+        &self,
+        which: Which<'_>,
+        why: Why,
+        by: &By,
+        now: Timestamp,
+    ) -> Result<usize, Refusal> {
+        revoke::revoke(&self.sessions, self.directory.audit(), which, why, by, now)
+            .await
+            .map_err(|error| store_refusal(&error))
     }
 
     /// The redirect URI to register at an IdP for a site: one for each IdP, against mix-up (RFC 9700 4.4).

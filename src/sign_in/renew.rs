@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::finish::{admit_refusal, check_email, join_rule, renew_at};
 use super::{SignIn, store_refusal};
+use crate::audit::{Actor, By};
 use crate::idp::Idp;
 use crate::idp::oidc::{OidcError, Renewed};
 use crate::metrics::Metrics;
@@ -188,14 +189,9 @@ impl SignIn {
 
     async fn end(&self, session: &Session, cause: &str, now: Timestamp) -> Result<bool, Refusal> {
         tracing::info!(event = "session_ended", user = %session.person.load().user, cause, "the IdP ended the session");
-        revoke::revoke(
-            &self.sessions,
-            Which::One(&session.key),
-            revoke::Why::IdpEnded,
-            now,
-        )
-        .await
-        .map_err(|error| store_refusal(&error))?;
+        let by = By::system().as_actor(Actor::Idp(session.person.load().subject.idp.clone()));
+        self.revoke(Which::One(&session.key), revoke::Why::IdpEnded, &by, now)
+            .await?;
         Ok(false)
     }
 }

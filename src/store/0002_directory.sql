@@ -1,11 +1,13 @@
 -- People as admins see them. The profile is what was said last, by a sign-in, by SCIM or by an invitation.
 -- `search` is name, e-mail and username in lower case. `invited` is 1 until the invitation is accepted.
+-- `users.signed_in_at` is 0 for who never signed in.
 ALTER TABLE users ADD COLUMN email TEXT;
 ALTER TABLE users ADD COLUMN name TEXT;
 ALTER TABLE users ADD COLUMN username TEXT;
 ALTER TABLE users ADD COLUMN search TEXT NOT NULL DEFAULT '';
 ALTER TABLE users ADD COLUMN invited BIGINT NOT NULL DEFAULT 0;
-CREATE INDEX users_by_name ON users (search, id);
+-- The list of people is read from it alone, and counted.
+CREATE INDEX users_by_name ON users (search, id, active, invited);
 CREATE INDEX users_by_invitation ON users (id) WHERE invited = 1;
 
 -- Why a user is deactivated, by who said so; `users.active` is 1 exactly while there is none.

@@ -1,10 +1,14 @@
 //! The admin pages: rendered here, working without JavaScript, at an origin of their own.
 
 mod answer;
+mod audit;
 mod fields;
 mod guard;
+mod idps;
 mod overview;
 mod people;
+mod person;
+mod tester;
 mod words;
 
 use std::net::IpAddr;
@@ -95,18 +99,26 @@ async fn look(call: &Call<'_>, admin: &Admin, segments: &[&str]) -> Result<Respo
     match segments {
         [""] => overview::show(call, admin).await,
         ["people"] => people::list(call, admin).await,
+        ["people", id] => person::show(call, admin, id).await,
+        ["identity-providers"] => idps::list(call, admin),
+        ["identity-providers", id] => idps::show(call, admin, id),
+        ["identity-providers", id, "test"] => idps::test_result(call, admin, id),
+        ["roles"] => tester::show(call, admin),
         _ => Err(nothing_there()),
     }
 }
 
 /// The path table of what changes something.
 async fn change(
-    _call: &Call<'_>,
-    _admin: &Admin,
+    call: &Call<'_>,
+    admin: &Admin,
     segments: &[&str],
-    _form: &Fields,
+    form: &Fields,
 ) -> Result<Response<String>, Stop> {
     match segments {
+        ["people", id, what] => person::change(call, admin, (id, what), form).await,
+        ["identity-providers", id, "switch"] => idps::switch(call, admin, id, form).await,
+        ["identity-providers", id, "test"] => idps::begin_test(call, admin, id).await,
         _ => Err(nothing_there()),
     }
 }

@@ -214,7 +214,10 @@ fn app_line(app: &App, person: Option<&Person>, profile: &Profile) -> AppLine {
             })
             .collect(),
     };
-    let choices = app.provisioning.iter().flat_map(|provisioning| &provisioning.roles);
+    let choices = app
+        .provisioning
+        .iter()
+        .flat_map(|provisioning| &provisioning.roles);
     AppLine {
         id: app.id.to_string(),
         account: account.and_then(|account| account.id.clone()),
@@ -381,7 +384,11 @@ async fn deactivate(
     let block = Block {
         source: BlockSource::Admin,
         deleted: false,
-        why: why.chars().filter(|one| !one.is_control()).take(REASON).collect(),
+        why: why
+            .chars()
+            .filter(|one| !one.is_control())
+            .take(REASON)
+            .collect(),
         at: now,
     };
     let by = call.by(admin);
@@ -390,11 +397,7 @@ async fn deactivate(
     Ok("deactivated")
 }
 
-async fn reactivate(
-    call: &Call<'_>,
-    admin: &Admin,
-    user: &UserId,
-) -> Result<&'static str, Stop> {
+async fn reactivate(call: &Call<'_>, admin: &Admin, user: &UserId) -> Result<&'static str, Stop> {
     let (by, now) = (call.by(admin), call.asked.now);
     let directory = &call.usher.directory;
     directory

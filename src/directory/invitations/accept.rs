@@ -26,7 +26,7 @@ pub(in super::super) async fn accept(
         return Ok(None);
     };
     if let Some((id, user, active)) = open_invitation(on, &email, now).await? {
-        let user = active_only(user, active)?;
+        let user = active_only(on, user, active).await?;
         mark_accepted(on, &id, &user, now).await?;
         let by = By {
             actor: Actor::Idp(subject.idp.clone()),
@@ -113,5 +113,5 @@ async fn by_password(
     if has_subject_of(on, &user, &subject.idp).await? {
         return Ok(None);
     }
-    active_only(UserId::new(user), active).map(Some)
+    active_only(on, UserId::new(user), active).await.map(Some)
 }

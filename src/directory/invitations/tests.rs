@@ -352,7 +352,7 @@ async fn a_blocked_user_is_not_let_in_by_an_invitation() {
     let ann = says("ann@acme.example", Some(true));
     let refused = sign_in(&directory, &subject("acme", "1"), &ann).await;
     assert!(
-        matches!(refused, Err(AdmitError::Deactivated(_))),
+        matches!(refused, Err(AdmitError::Deactivated { .. })),
         "{refused:?}"
     );
 }
