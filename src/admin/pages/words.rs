@@ -93,6 +93,25 @@ pub(super) fn status(status: Status) -> TagText {
     }
 }
 
+/// Who did something, from how the log writes it.
+pub(super) fn actor(text: &str) -> String {
+    match text.split_once(':') {
+        Some(("user", id)) => {
+            let end = id.get(id.len().saturating_sub(6)..).unwrap_or(id);
+            format!("person …{end}")
+        }
+        Some(("token", name)) => format!("API token {name}"),
+        Some(("scim", idp)) => format!("SCIM of {idp}"),
+        Some(("idp", idp)) => idp.to_owned(),
+        Some(_) => text.to_owned(),
+        None => match text {
+            "system" => "usher".to_owned(),
+            "nobody" => "nobody known".to_owned(),
+            other => other.to_owned(),
+        },
+    }
+}
+
 /// What a page says after a change, by the code in its address: nothing else can be written there.
 pub(super) fn done(code: &str) -> Option<&'static str> {
     Some(match code {
