@@ -2,11 +2,15 @@
 
 mod apps;
 mod call;
+mod deliveries;
 mod door;
 mod error;
+mod explain;
 mod page;
+mod sessions;
 mod status;
 mod tokens;
+mod users;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -176,7 +180,18 @@ fn operations() -> OpenApiRouter {
         .routes(routes!(document))
         .routes(routes!(status::status))
         .routes(routes!(status::reload))
+        .routes(routes!(users::list))
+        .routes(routes!(users::one))
+        .routes(routes!(users::deactivate))
+        .routes(routes!(users::reactivate))
+        .routes(routes!(users::set_roles))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(sessions::list_of_user, sessions::end_of_user))
         .routes(routes!(apps::list))
+        .routes(routes!(explain::one))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::replay))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke));
     OpenApiRouter::with_openapi(Document::openapi()).nest(PREFIX, routes)

@@ -2,3 +2,5 @@
 
 mod client;
 mod door;
+mod explain;
+mod people;

@@ -336,7 +336,7 @@ async fn a_sign_in_at_the_admin_origin_makes_a_session_of_it_alone() {
         "{}",
         here.text()
     );
-    let value = browser.cookie("__Host-usher").unwrap();
+    let value = browser.cookie("__Host-usher-admin").unwrap();
     browser.plant("wiki.test", "__Host-usher", &value);
     let there = browser.open(&me("https://wiki.test")).await.unwrap();
     assert_eq!(there.status, 401, "{}", there.text());
