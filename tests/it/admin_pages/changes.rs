@@ -13,7 +13,10 @@ async fn hostile_names_are_text_everywhere() {
     let name = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
     let mut eve = TestUser::new("eve", name, &["engineering", "<b>group</b>"]);
     eve.username = "eve\"><script>alert(3)</script>".to_owned();
-    company.idp.put_user(TestUser { username: "eve".to_owned(), ..eve.clone() });
+    company.idp.put_user(TestUser {
+        username: "eve".to_owned(),
+        ..eve.clone()
+    });
     company.signed_in("eve", "/").await;
     let mut bob = bob(&company).await;
     let id = id_of(&mut bob, "alert").await;
@@ -43,7 +46,11 @@ async fn a_role_that_a_group_gives_is_not_edited_even_by_a_forged_form() {
     let path = format!("/people/{alice}/roles");
     let fields = [("app", "wiki"), ("role", "admin")];
     let answer = post(&mut bob, &path, &fields).await;
-    assert!(is_page(&answer, 409, "managed by the identity provider"), "{}", answer.text());
+    assert!(
+        is_page(&answer, 409, "managed by the identity provider"),
+        "{}",
+        answer.text()
+    );
     let again = text(&mut bob, &format!("/people/{alice}")).await;
     assert!(!again.contains(">admin<"), "{again}");
 }
@@ -66,7 +73,10 @@ async fn a_role_that_an_admin_gives_opens_the_app() {
     let answer = post(&mut bob, &path, &[("app", "wiki"), ("role", "viewer")]).await;
     assert_eq!(answer.status, 303, "{}", answer.text());
     let shown = text(&mut bob, &answer.header("location").unwrap()).await;
-    assert!(shown.contains("by an admin") && shown.contains("The roles are saved"), "{shown}");
+    assert!(
+        shown.contains("by an admin") && shown.contains("The roles are saved"),
+        "{shown}"
+    );
     assert_eq!(nora.open(&page("/")).await.unwrap().status, 200);
     let answer = post(&mut bob, &path, &[("app", "wiki")]).await;
     assert_eq!(answer.status, 303);
@@ -79,15 +89,36 @@ async fn whoever_is_deactivated_is_out_and_may_come_back_when_reactivated() {
     let (mut alice, _) = company.signed_in("alice", "/").await;
     let mut bob = bob(&company).await;
     let id = id_of(&mut bob, "alice").await;
-    assert_eq!(post(&mut bob, &format!("/people/{id}/deactivate"), &[("why", "  ")]).await.status, 400);
+    assert_eq!(
+        post(
+            &mut bob,
+            &format!("/people/{id}/deactivate"),
+            &[("why", "  ")]
+        )
+        .await
+        .status,
+        400
+    );
     assert_eq!(alice.open(&page("/")).await.unwrap().status, 200);
-    let answer = post(&mut bob, &format!("/people/{id}/deactivate"), &[("why", "left the company")]).await;
+    let answer = post(
+        &mut bob,
+        &format!("/people/{id}/deactivate"),
+        &[("why", "left the company")],
+    )
+    .await;
     assert_eq!(answer.status, 303, "{}", answer.text());
     assert_eq!(alice.open(&page("/")).await.unwrap().status, 302);
     let shown = text(&mut bob, &format!("/people/{id}")).await;
-    assert!(shown.contains("left the company") && shown.contains("Reactivate"), "{shown}");
+    assert!(
+        shown.contains("left the company") && shown.contains("Reactivate"),
+        "{shown}"
+    );
     let end = company.sign_in(&mut alice, "alice", "/").await;
-    assert!(is_page(&end.answer, 403, "Your access has ended"), "{}", end.answer.text());
+    assert!(
+        is_page(&end.answer, 403, "Your access has ended"),
+        "{}",
+        end.answer.text()
+    );
     let answer = post(&mut bob, &format!("/people/{id}/reactivate"), &[]).await;
     assert_eq!(answer.status, 303, "{}", answer.text());
     let end = company.sign_in(&mut alice, "alice", "/").await;
@@ -101,7 +132,10 @@ async fn one_session_ends_or_all_and_only_those_of_that_person() {
     let (mut phone, _) = company.signed_in("alice", "/").await;
     let (mut nora, _) = company.signed_in("nora", "/").await;
     let mut bob = bob(&company).await;
-    let (alice_id, nora_id) = (id_of(&mut bob, "alice").await, id_of(&mut bob, "nora").await);
+    let (alice_id, nora_id) = (
+        id_of(&mut bob, "alice").await,
+        id_of(&mut bob, "nora").await,
+    );
     let shown = text(&mut bob, &format!("/people/{alice_id}")).await;
     let sids: Vec<String> = shown
         .split("name=\"sid\" value=\"ses_")
@@ -110,16 +144,34 @@ async fn one_session_ends_or_all_and_only_those_of_that_person() {
         .collect();
     assert_eq!(sids.len(), 2, "{shown}");
     // A session of somebody else is not ended under a wrong name.
-    post(&mut bob, &format!("/people/{nora_id}/sessions"), &[("sid", &sids[0])]).await;
+    post(
+        &mut bob,
+        &format!("/people/{nora_id}/sessions"),
+        &[("sid", &sids[0])],
+    )
+    .await;
     assert_eq!(alice.open(&page("/")).await.unwrap().status, 200);
     assert_eq!(phone.open(&page("/")).await.unwrap().status, 200);
-    post(&mut bob, &format!("/people/{alice_id}/sessions"), &[("sid", &sids[0])]).await;
+    post(
+        &mut bob,
+        &format!("/people/{alice_id}/sessions"),
+        &[("sid", &sids[0])],
+    )
+    .await;
     let statuses = [
         alice.open(&page("/")).await.unwrap().status,
         phone.open(&page("/")).await.unwrap().status,
     ];
-    assert!(statuses == [200, 302] || statuses == [302, 200], "{statuses:?}");
-    post(&mut bob, &format!("/people/{alice_id}/sessions"), &[("sid", "all")]).await;
+    assert!(
+        statuses == [200, 302] || statuses == [302, 200],
+        "{statuses:?}"
+    );
+    post(
+        &mut bob,
+        &format!("/people/{alice_id}/sessions"),
+        &[("sid", "all")],
+    )
+    .await;
     assert_eq!(alice.open(&page("/")).await.unwrap().status, 302);
     assert_eq!(phone.open(&page("/")).await.unwrap().status, 302);
     assert_eq!(nora.open(&page("/")).await.unwrap().status, 403);

@@ -9,7 +9,9 @@ use crate::support::company::{is_page, page};
 
 /// The way out of the page that leads to the IdP.
 fn way_out(page: &str) -> Url {
-    let (_, rest) = page.split_once("content=\"0;url=").unwrap_or_else(|| panic!("{page}"));
+    let (_, rest) = page
+        .split_once("content=\"0;url=")
+        .unwrap_or_else(|| panic!("{page}"));
     let text = rest.split('"').next().unwrap();
     Url::parse(&text.replace("&#38;", "&").replace("&amp;", "&")).unwrap()
 }
@@ -37,15 +39,27 @@ async fn a_switch_holds_over_a_restart_until_the_file_says_something_new() {
     assert_eq!(alice.open(&page("/")).await.unwrap().status, 200);
     let (_, end) = company.signed_in("alice", "/").await;
     assert_ne!(end.answer.status, 200, "{}", end.answer.text());
-    let refused = company.browser().open(&page("/_usher/sign-in/acme")).await.unwrap();
+    let refused = company
+        .browser()
+        .open(&page("/_usher/sign-in/acme"))
+        .await
+        .unwrap();
     assert_eq!(refused.status, 404);
     company.usher.kill_and_restart().await.unwrap();
     bob.move_to(company.usher.admin().unwrap());
-    let refused = company.browser().open(&page("/_usher/sign-in/acme")).await.unwrap();
+    let refused = company
+        .browser()
+        .open(&page("/_usher/sign-in/acme"))
+        .await
+        .unwrap();
     assert_eq!(refused.status, 404);
     let changed = company.config().replace("label: Acme", "label: Acme Inc");
     company.usher.restart_with(&changed, &[]).await.unwrap();
-    let begun = company.browser().open(&page("/_usher/sign-in/acme")).await.unwrap();
+    let begun = company
+        .browser()
+        .open(&page("/_usher/sign-in/acme"))
+        .await
+        .unwrap();
     assert_eq!(begun.status, 302, "{}", begun.text());
 }
 
@@ -54,12 +68,22 @@ async fn a_switch_counts_at_once_and_over_a_reload() {
     let company = company().await;
     let mut bob = bob(&company).await;
     switch(&mut bob, "no").await;
-    company.usher.reload_with(&format!("{}limits: {{ headers: 99 }}\n", company.config()));
+    company
+        .usher
+        .reload_with(&format!("{}limits: {{ headers: 99 }}\n", company.config()));
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    let refused = company.browser().open(&page("/_usher/sign-in/acme")).await.unwrap();
+    let refused = company
+        .browser()
+        .open(&page("/_usher/sign-in/acme"))
+        .await
+        .unwrap();
     assert_eq!(refused.status, 404);
     switch(&mut bob, "yes").await;
-    let begun = company.browser().open(&page("/_usher/sign-in/acme")).await.unwrap();
+    let begun = company
+        .browser()
+        .open(&page("/_usher/sign-in/acme"))
+        .await
+        .unwrap();
     assert_eq!(begun.status, 302);
 }
 
@@ -72,12 +96,23 @@ async fn a_test_shows_what_came_and_the_roles_and_makes_nothing() {
     let end = test_sign_in(&company, &mut bob, "alice").await;
     assert_eq!(end.url.path(), "/identity-providers/acme/test");
     let shown = end.answer.text();
-    for part in ["Every check passed", "sub-alice", "alice@example.com", "preferred_username", "engineering", "editor"] {
+    for part in [
+        "Every check passed",
+        "sub-alice",
+        "alice@example.com",
+        "preferred_username",
+        "engineering",
+        "editor",
+    ] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert!(!shown.contains("eyJ"), "a token is shown: {shown}");
     assert_eq!(bob.cookie("__Host-usher"), cookie);
-    assert!(text(&mut bob, "/people?q=alice").await.contains("Nobody found"));
+    assert!(
+        text(&mut bob, "/people?q=alice")
+            .await
+            .contains("Nobody found")
+    );
     assert!(company.callback.calls().is_empty());
     assert!(text(&mut bob, "/roles").await.contains("Bob"));
 }
@@ -86,7 +121,10 @@ async fn a_test_shows_what_came_and_the_roles_and_makes_nothing() {
 async fn a_test_names_the_check_that_failed_with_both_sides() {
     let company = company().await;
     let mut bob = bob(&company).await;
-    company.idp.next(Fault::Token(TokenFault::Claim("aud".to_owned(), "somebody-else".into())));
+    company.idp.next(Fault::IdToken(TokenFault::Claim(
+        "aud".to_owned(),
+        "somebody-else".into(),
+    )));
     let end = test_sign_in(&company, &mut bob, "alice").await;
     let shown = end.answer.text();
     for part in ["failed", "aud", "somebody-else", "usher"] {
@@ -104,7 +142,12 @@ async fn a_result_is_for_the_session_that_began_it_alone() {
     company.idp.sign_in_as(Some("alice"));
     let is_callback = |url: &Url| url.path().ends_with("/callback");
     let to = way_out(&begun.text());
-    let callback = bob.follow(&to, is_callback, 8).await.unwrap().stopped_before.unwrap();
+    let callback = bob
+        .follow(&to, is_callback, 8)
+        .await
+        .unwrap()
+        .stopped_before
+        .unwrap();
     // Without the session, or with another one of the same person, the answer is of no use.
     let session = bob.cookie("__Host-usher").unwrap();
     for cookie in ["", &other.cookie("__Host-usher").unwrap()] {
@@ -115,7 +158,11 @@ async fn a_result_is_for_the_session_that_began_it_alone() {
     }
     bob.plant("usher.test", "__Host-usher", &session);
     let end = bob.follow(&callback, |_| false, 4).await.unwrap();
-    assert!(end.answer.text().contains("sub-alice"), "{}", end.answer.text());
+    assert!(
+        end.answer.text().contains("sub-alice"),
+        "{}",
+        end.answer.text()
+    );
     let nothing = text(&mut other, "/identity-providers/acme/test").await;
     assert!(nothing.contains("No result") && !nothing.contains("sub-alice"));
     // Used up.

@@ -85,13 +85,16 @@ async fn post_with(
     let form = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)
         .finish();
-    let sent = browser.send(&url(path), "POST", headers, Some(&form));
+    let to = url(path);
+    let sent = browser.send(&to, "POST", headers, Some(&form));
     sent.await.unwrap()
 }
 
 /// The id of somebody by the list of people.
 async fn id_of(browser: &mut Browser, name: &str) -> String {
     let page = text(browser, &format!("/people?q={name}")).await;
-    let (_, rest) = page.split_once("href=\"/people/usr_").unwrap_or_else(|| panic!("no {name}"));
+    let (_, rest) = page
+        .split_once("href=\"/people/usr_")
+        .unwrap_or_else(|| panic!("no {name}"));
     format!("usr_{}", rest.split('"').next().unwrap())
 }
