@@ -188,7 +188,7 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_by_time ON deliveries (done_at, id);
 CREATE INDEX deliveries_by_user ON deliveries (user_id, done_at);
 
--- Append only. `hash` is SHA-256 over the line and the hash before it; `anchor` keeps the hash of the last line that retention took away.
+-- Append only. `hash` is SHA-256 over the line and the hash before it.
 CREATE TABLE audit (
     number     BIGINT NOT NULL PRIMARY KEY,
     at         BIGINT NOT NULL,
@@ -204,13 +204,21 @@ CREATE TABLE audit (
     details    TEXT   NOT NULL,
     hash       TEXT   NOT NULL
 );
+-- The list is read newest first, through one of these.
 CREATE INDEX audit_by_time ON audit (at, number);
-CREATE INDEX audit_by_user ON audit (user_id, number);
-CREATE INDEX audit_by_action ON audit (action, number);
+CREATE INDEX audit_by_action ON audit (action, at, number);
+CREATE INDEX audit_by_actor ON audit (actor, at, number);
+CREATE INDEX audit_by_outcome ON audit (outcome, at, number);
+CREATE INDEX audit_by_user ON audit (user_id, at, number) WHERE user_id IS NOT NULL;
+CREATE INDEX audit_by_app ON audit (app, at, number) WHERE app IS NOT NULL;
+CREATE INDEX audit_by_idp ON audit (idp, at, number) WHERE idp IS NOT NULL;
 
-CREATE TABLE audit_anchor (
-    number BIGINT NOT NULL PRIMARY KEY,
+-- The ends of the chain: `head` is the last line, `anchor` the last one that retention took away.
+CREATE TABLE audit_ends (
+    name   TEXT   NOT NULL PRIMARY KEY,
+    number BIGINT NOT NULL,
     hash   TEXT   NOT NULL
 );
+INSERT INTO audit_ends (name, number, hash) VALUES ('head', 0, ''), ('anchor', 0, '');
 
 CREATE INDEX sessions_by_time ON sessions (created_at, sid);
