@@ -104,6 +104,8 @@ async fn look(call: &Call<'_>, admin: &Admin, segments: &[&str]) -> Result<Respo
         ["identity-providers", id] => idps::show(call, admin, id),
         ["identity-providers", id, "test"] => idps::test_result(call, admin, id),
         ["roles"] => tester::show(call, admin),
+        ["audit"] => audit::list(call, admin).await,
+        ["audit.csv"] => audit::file(call).await,
         _ => Err(nothing_there()),
     }
 }
