@@ -11,7 +11,7 @@ mod grants;
 mod invitations;
 mod people;
 mod pulse;
-mod scim;
+pub mod scim;
 mod switches;
 
 pub use api_tokens::{ApiToken, Scope, is_token_name};

@@ -98,7 +98,12 @@ CREATE TABLE api_tokens (
     revoked_at   BIGINT
 );
 
--- SCIM resources, one name space for each IdP. `document` is the resource as it was sent, without what stands in columns.
+-- What finds the person of a subject in the IdP's directory (`scim.match`), as the last sign-in said it.
+ALTER TABLE subjects ADD COLUMN directory_key TEXT;
+CREATE INDEX subjects_by_directory_key ON subjects (idp, directory_key);
+CREATE INDEX subjects_by_value ON subjects (idp, value);
+
+-- SCIM resources, one name space for each IdP. `document` is the resource as it was sent, without id, meta, groups and members.
 CREATE TABLE scim_users (
     idp           TEXT   NOT NULL,
     id            TEXT   NOT NULL,
@@ -117,7 +122,7 @@ CREATE TABLE scim_users (
 );
 CREATE INDEX scim_users_by_user ON scim_users (user_id);
 CREATE INDEX scim_users_by_external_id ON scim_users (idp, external_id);
-CREATE INDEX scim_users_by_match ON scim_users (idp, match_value);
+CREATE UNIQUE INDEX scim_users_by_match ON scim_users (idp, match_value);
 
 CREATE TABLE scim_groups (
     idp              TEXT   NOT NULL,
@@ -132,6 +137,7 @@ CREATE TABLE scim_groups (
     PRIMARY KEY (idp, id),
     UNIQUE (idp, display_name_key)
 );
+CREATE INDEX scim_groups_by_external_id ON scim_groups (idp, external_id);
 
 CREATE TABLE scim_members (
     idp       TEXT NOT NULL,
@@ -152,6 +158,7 @@ CREATE TABLE scim_marks (
     at      BIGINT NOT NULL,
     PRIMARY KEY (idp, kind, value)
 );
+CREATE INDEX scim_marks_by_user ON scim_marks (user_id);
 
 -- Users who changed since the apps were looked at: written with the change, taken away when every app was told or needs nothing.
 CREATE TABLE changes (

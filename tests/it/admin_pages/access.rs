@@ -23,7 +23,7 @@ async fn nobody_gets_a_page_without_a_session_at_this_origin() {
         let cookie = app_browser.cookie("__Host-usher").unwrap();
         for planted in [false, true] {
             if planted {
-                browser.plant("usher.test", "__Host-usher", &cookie);
+                browser.plant("usher.test", COOKIE, &cookie);
             }
             let answer = get(&mut browser, path).await;
             assert_eq!(answer.status, 302, "{path}");
@@ -251,15 +251,15 @@ async fn an_idp_that_does_not_say_when_cannot_confirm_a_new_sign_in() {
         .await
         .unwrap();
     assert_eq!(end.answer.status, 403, "{}", end.answer.text());
-    assert_eq!(bob.cookie("__Host-usher"), None);
+    assert_eq!(bob.cookie(COOKIE), None);
 }
 
 #[tokio::test]
 async fn the_pages_are_at_their_own_host_alone() {
     let company = company().await;
     let mut bob = bob(&company).await;
-    let cookie = bob.cookie("__Host-usher").unwrap();
-    bob.plant("wiki.test", "__Host-usher", &cookie);
+    let cookie = bob.cookie(COOKIE).unwrap();
+    bob.plant("wiki.test", COOKIE, &cookie);
     let answer = bob
         .open(&Url::parse(ORIGIN).unwrap().join("/people").unwrap())
         .await
@@ -267,12 +267,12 @@ async fn the_pages_are_at_their_own_host_alone() {
     assert_eq!(answer.status, 421, "{}", answer.text());
     // At the listener of the apps, the session of the admin pages is none.
     let mut public = company.browser();
-    public.plant("wiki.test", "__Host-usher", &cookie);
+    public.plant("wiki.test", COOKIE, &cookie);
     let me = public
         .open(&Url::parse(ORIGIN).unwrap().join("/_usher/me").unwrap())
         .await
         .unwrap();
     assert_eq!(me.status, 401);
-    public.plant("usher.test", "__Host-usher", &cookie);
+    public.plant("usher.test", COOKIE, &cookie);
     assert_eq!(public.open(&url("/people")).await.unwrap().status, 421);
 }

@@ -37,8 +37,13 @@ async fn a_switch_holds_over_a_restart_until_the_file_says_something_new() {
     let (mut alice, _) = company.signed_in("alice", "/").await;
     switch(&mut bob, "no").await;
     assert_eq!(alice.open(&page("/")).await.unwrap().status, 200);
-    let (_, end) = company.signed_in("alice", "/").await;
-    assert_ne!(end.answer.status, 200, "{}", end.answer.text());
+    let (nobody, end) = company.signed_in("alice", "/").await;
+    assert!(
+        end.answer
+            .text()
+            .contains("Nobody can sign in here right now")
+    );
+    assert!(nobody.cookies.is_empty());
     let refused = company
         .browser()
         .open(&page("/_usher/sign-in/acme"))
@@ -92,7 +97,7 @@ async fn a_test_shows_what_came_and_the_roles_and_makes_nothing() {
     let company = company().await;
     let mut bob = bob(&company).await;
     switch(&mut bob, "no").await;
-    let cookie = bob.cookie("__Host-usher");
+    let cookie = bob.cookie(COOKIE);
     let end = test_sign_in(&company, &mut bob, "alice").await;
     assert_eq!(end.url.path(), "/identity-providers/acme/test");
     let shown = end.answer.text();
@@ -107,7 +112,7 @@ async fn a_test_shows_what_came_and_the_roles_and_makes_nothing() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert!(!shown.contains("eyJ"), "a token is shown: {shown}");
-    assert_eq!(bob.cookie("__Host-usher"), cookie);
+    assert_eq!(bob.cookie(COOKIE), cookie);
     assert!(
         text(&mut bob, "/people?q=alice")
             .await
@@ -149,14 +154,14 @@ async fn a_result_is_for_the_session_that_began_it_alone() {
         .stopped_before
         .unwrap();
     // Without the session, or with another one of the same person, the answer is of no use.
-    let session = bob.cookie("__Host-usher").unwrap();
-    for cookie in ["", &other.cookie("__Host-usher").unwrap()] {
+    let session = bob.cookie(COOKIE).unwrap();
+    for cookie in ["", &other.cookie(COOKIE).unwrap()] {
         let mut thief = bob.clone();
-        thief.plant("usher.test", "__Host-usher", cookie);
+        thief.plant("usher.test", COOKIE, cookie);
         let refused = thief.open(&callback).await.unwrap();
         assert!(is_page(&refused, 400, "expired"), "{}", refused.text());
     }
-    bob.plant("usher.test", "__Host-usher", &session);
+    bob.plant("usher.test", COOKIE, &session);
     let end = bob.follow(&callback, |_| false, 4).await.unwrap();
     assert!(
         end.answer.text().contains("sub-alice"),

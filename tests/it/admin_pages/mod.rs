@@ -13,6 +13,9 @@ use crate::support::wire::Answer;
 /// What the pages' own forms carry.
 const FROM_HERE: [(&str, &str); 2] = [("Sec-Fetch-Site", "same-origin"), ("Origin", "null")];
 
+/// The session cookie of the admin pages.
+const COOKIE: &str = "__Host-usher-admin";
+
 async fn company() -> Company {
     company_with(Changes::default()).await
 }
