@@ -30,7 +30,7 @@ struct Stat {
     label: &'static str,
     value: String,
     more: String,
-    href: &'static str,
+    href: Option<&'static str>,
     kind: &'static str,
 }
 
@@ -93,45 +93,24 @@ fn stats(pulse: Pulse, counts: Counts, sessions: u64, dead: u64) -> Vec<Stat> {
         href,
         kind,
     };
+    let day = || "in the last 24 hours".to_owned();
+    let log = Some("/audit?action=sign_in");
     let people = format!(
         "{} invited, {} deactivated",
         number(counts.invited),
         number(counts.deactivated)
     );
+    let refused = if pulse.refused > 0 { "warm" } else { "" };
+    let (not_taken, kind) = match dead {
+        0 => ("every app answers".to_owned(), ""),
+        dead => (count(dead, "message to an app", "messages to apps"), "bad"),
+    };
     vec![
-        stat(
-            "Sign-ins",
-            pulse.sign_ins,
-            "in the last 24 hours".to_owned(),
-            "/audit?action=sign_in&outcome=ok",
-            "",
-        ),
-        stat(
-            "Refused sign-ins",
-            pulse.refused,
-            "in the last 24 hours".to_owned(),
-            "/audit?action=sign_in&outcome=failed",
-            if pulse.refused > 0 { "warm" } else { "" },
-        ),
-        stat(
-            "Live sessions",
-            sessions,
-            "right now".to_owned(),
-            "/audit?action=sign_in",
-            "",
-        ),
-        stat("People", counts.users, people, "/people", ""),
-        stat(
-            "Messages not taken",
-            dead,
-            if dead == 0 {
-                "every app answers".to_owned()
-            } else {
-                count(dead, "message to an app", "messages to apps")
-            },
-            "#dead",
-            if dead > 0 { "bad" } else { "" },
-        ),
+        stat("Sign-ins", pulse.sign_ins, day(), log, ""),
+        stat("Refused sign-ins", pulse.refused, day(), log, refused),
+        stat("Live sessions", sessions, "right now".to_owned(), None, ""),
+        stat("People", counts.users, people, Some("/people"), ""),
+        stat("Given up", dead, not_taken, Some("#dead"), kind),
     ]
 }
 
