@@ -6,6 +6,7 @@ mod admin_api;
 mod admin_pages;
 mod attacks;
 mod layers;
+mod local;
 mod logout;
 mod oidc;
 mod saml;

@@ -5,6 +5,7 @@ mod audit;
 mod fields;
 mod guard;
 mod idps;
+mod invitations;
 mod overview;
 mod people;
 mod person;
@@ -100,6 +101,8 @@ async fn look(call: &Call<'_>, admin: &Admin, segments: &[&str]) -> Result<Respo
         [""] => overview::show(call, admin).await,
         ["people"] => people::list(call, admin).await,
         ["people", id] => person::show(call, admin, id).await,
+        ["invitations"] => invitations::list(call, admin).await,
+        ["invitations", "new"] => invitations::form(call, admin),
         ["identity-providers"] => idps::list(call, admin),
         ["identity-providers", id] => idps::show(call, admin, id),
         ["identity-providers", id, "test"] => idps::test_result(call, admin, id),
@@ -119,6 +122,9 @@ async fn change(
 ) -> Result<Response<String>, Stop> {
     match segments {
         ["people", id, what] => person::change(call, admin, (id, what), form).await,
+        ["invitations"] => invitations::invite(call, admin, form).await,
+        ["invitations", "upload"] => invitations::upload(call, admin, form).await,
+        ["invitations", id, "withdraw"] => invitations::withdraw(call, admin, id).await,
         ["identity-providers", id, "switch"] => idps::switch(call, admin, id, form).await,
         ["identity-providers", id, "test"] => idps::begin_test(call, admin, id).await,
         _ => Err(nothing_there()),
