@@ -5,6 +5,7 @@
 mod admin_api;
 mod admin_pages;
 mod attacks;
+mod audit;
 mod layers;
 mod local;
 mod logout;
