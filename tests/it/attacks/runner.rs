@@ -18,7 +18,7 @@ use super::{
 };
 
 /// The classes that usher is ready for.
-const CLASSES: [&str; 18] = [
+const CLASSES: [&str; 19] = [
     "identity-header-spoofing",
     "skip-auth-route-bypass",
     "open-redirect",
@@ -31,6 +31,7 @@ const CLASSES: [&str; 18] = [
     "cache-poisoning",
     "jit-callback-faults",
     "saml-faults",
+    "scim",
     "back-channel-logout",
     "websocket",
     "info-leak",
@@ -147,7 +148,6 @@ fn write_line(line: &str) {
 fn not_applicable(row: &Row) -> Option<String> {
     if !CLASSES.contains(&row.class.as_str()) {
         let why = match row.class.as_str() {
-            "scim" => "SCIM comes later",
             "admin-api" => "the admin API comes later",
             "break-glass" => "local sign-in comes later",
             _ => "this class comes later",
@@ -156,7 +156,6 @@ fn not_applicable(row: &Row) -> Option<String> {
     }
     match row.mode.as_str() {
         "forward-auth" => return Some("forward-auth comes later".to_owned()),
-        "scim" => return Some("SCIM comes later".to_owned()),
         "admin" => return Some("the admin API comes later".to_owned()),
         _ => {}
     }
@@ -317,6 +316,9 @@ fn settings_for(row: &Row) -> Settings {
     }
     let saml = words.to_lowercase().contains("saml") || words.contains("{{acs}}");
     settings.saml = saml.then(SamlSettings::default);
+    settings.scim = super::scim::is_needed(row)
+        || words.contains("scim gzip")
+        || words.contains("scim token");
     settings.tls = words.contains("\"tls_stall\"") || words.contains("\"tls_request\"");
     settings
 }
@@ -421,6 +423,7 @@ async fn prepare(row: &Row, run: &mut Run<'_>) -> Result<(), Stop> {
         // What any sign-in costs once is no part of the row's own cost.
         run.actor("bob").await?;
     }
+    run.prepare_scim(row).await?;
     if words.contains("{{state}}") && !words.contains("start_login") {
         run.begin_anonymous_sign_in().await?;
     }
