@@ -316,9 +316,8 @@ fn settings_for(row: &Row) -> Settings {
     }
     let saml = words.to_lowercase().contains("saml") || words.contains("{{acs}}");
     settings.saml = saml.then(SamlSettings::default);
-    settings.scim = super::scim::is_needed(row)
-        || words.contains("scim gzip")
-        || words.contains("scim token");
+    settings.scim =
+        super::scim::is_needed(row) || words.contains("scim gzip") || words.contains("scim token");
     settings.tls = words.contains("\"tls_stall\"") || words.contains("\"tls_request\"");
     settings
 }

@@ -171,7 +171,11 @@ impl Run<'_> {
             ("Content-Type", "application/scim+json"),
             ("Content-Encoding", "gzip"),
         ];
-        let answer = self.scim().await?.send("POST", "/Users", &lines, &bomb()).await;
+        let answer = self
+            .scim()
+            .await?
+            .send("POST", "/Users", &lines, &bomb())
+            .await;
         self.want(415, answer)
     }
 

@@ -109,7 +109,7 @@ fn idp(lines: &str) -> std::sync::Arc<Idp> {
 #[test]
 fn the_directory_is_told_the_primary_address_and_the_full_name() {
     let idp = idp(
-        "    scim: { token: 0123456789012345678901234567890123456789, match: { scim: email } }\n",
+        "    scim: { token: 0123456789012345678901234567890123456789, match: { scim: emails.value } }\n",
     );
     let data = |document: Value| user_data(object(document), &idp);
     let told = data(json!({
