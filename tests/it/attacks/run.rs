@@ -466,6 +466,7 @@ impl Scope for Run<'_> {
             "break_glass" => "/_usher/sign-in/local",
             "scim" => "/_usher/scim/op1/v2",
             "scim_token" => crate::support::scim::TOKEN,
+            "root_pw" => crate::support::local::PASSWORD,
             "session_cookie" => SESSION_COOKIE,
             "state_cookie" => "__Host-usher-state-*",
             "h_user" => "X-Forwarded-User",
