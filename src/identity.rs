@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use icu_normalizer::ComposingNormalizerBorrowed;
 use serde::{Deserialize, Serialize};
 
 /// Makes a cheap-to-clone name type over `Arc<str>`.
@@ -143,6 +144,18 @@ pub(crate) fn hash(text: &str) -> String {
     hash
 }
 
+/// A name as names are compared: trimmed, in Unicode's compatibility form (NFKC), and without case. Letters that differ from
+/// others by a capital letter alone are the same (dotless `ı` and `i`, `ß` and `ss`): what looks alike must not be two people.
+pub fn folded(name: &str) -> String {
+    const NFKC: ComposingNormalizerBorrowed<'static> = ComposingNormalizerBorrowed::new_nfkc();
+    let name = name.trim();
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    let folded = NFKC.normalize(name).to_uppercase().to_lowercase();
+    NFKC.normalize(folded.trim()).into_owned()
+}
+
 impl fmt::Debug for NameId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("[name id]")
@@ -227,6 +240,11 @@ impl Person {
     /// The account in `app`, where that app was asked already.
     pub fn account(&self, app: &AppId) -> Option<&Account> {
         self.accounts.iter().find(|account| &account.app == app)
+    }
+
+    /// Whether an admin or an invitation let the person into `app`, with a role of its own or without.
+    pub fn is_invited(&self, app: &AppId) -> bool {
+        self.grants.iter().any(|grant| &grant.app == app)
     }
 }
 

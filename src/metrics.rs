@@ -78,12 +78,20 @@ pub struct Metrics {
     pub sign_ins: Family<Outcome, Counter>,
     /// Callback tries by app and outcome.
     pub callbacks: Family<Outcome, Counter>,
+    /// Events that came to an end, by app and outcome.
+    pub deliveries: Family<Outcome, Counter>,
+    /// Events in the outbox that will be tried (again).
+    pub outbox_waiting: Gauge,
+    /// Events in the outbox that were given up.
+    pub outbox_dead: Gauge,
     /// JWKS fetches by IdP and outcome.
     pub jwks_fetches: Family<Outcome, Counter>,
     /// Renewals by IdP and outcome.
     pub renewals: Family<Outcome, Counter>,
     /// Fetches of SAML metadata by IdP and outcome.
     pub saml_metadata_fetches: Family<Outcome, Counter>,
+    /// Lines of the audit log that could not be written to its file.
+    pub audit_file_failures: Counter,
     /// Expiry of the signing certificates of SAML IdPs.
     pub saml_certificates: SamlCertificates,
 }
@@ -112,6 +120,21 @@ impl Metrics {
             self.callbacks.clone(),
         );
         registry.register(
+            "usher_deliveries",
+            "Events for apps that came to an end, by app and outcome",
+            self.deliveries.clone(),
+        );
+        registry.register(
+            "usher_outbox_waiting",
+            "Events for apps that will be tried (again)",
+            self.outbox_waiting.clone(),
+        );
+        registry.register(
+            "usher_outbox_dead",
+            "Events for apps that were given up",
+            self.outbox_dead.clone(),
+        );
+        registry.register(
             "usher_jwks_fetches",
             "JWKS fetches by IdP and outcome",
             self.jwks_fetches.clone(),
@@ -125,6 +148,11 @@ impl Metrics {
             "usher_saml_metadata_fetches",
             "Fetches of SAML metadata by IdP and outcome",
             self.saml_metadata_fetches.clone(),
+        );
+        registry.register(
+            "usher_audit_file_failures",
+            "Lines of the audit log that could not be written to its file",
+            self.audit_file_failures.clone(),
         );
         registry.register(
             "usher_saml_idp_certificate_expires_timestamp_seconds",

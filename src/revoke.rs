@@ -3,10 +3,14 @@
 
 use jiff::Timestamp;
 
-use crate::config::Config;
+use serde_json::json;
+
+use crate::access::standing::{self, Standing, standing};
+use crate::audit::{Action, Audit, By, Entry};
+use crate::config::{App, Config, Site};
 use crate::directory::Directory;
-use crate::identity::UserId;
-use crate::session::{Sessions, Which};
+use crate::identity::{IdpId, Person, UserId};
+use crate::session::{Session, Sessions, Which};
 use crate::store::StoreError;
 
 /// Why access ends: for the log.
@@ -24,6 +28,8 @@ pub enum Why {
     Deactivated,
     /// No role is left that lets the user in.
     AccessLost,
+    /// The sign-in could not be written to the audit log.
+    NotRecorded,
 }
 
 impl Why {
@@ -36,30 +42,68 @@ impl Why {
             Self::Admin => "admin",
             Self::Deactivated => "deactivated",
             Self::AccessLost => "access_lost",
+            Self::NotRecorded => "not_recorded",
+        }
+    }
+
+    /// For the log, as a sentence.
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::SignedOut => "the person signed out",
+            Self::Replaced => "the same browser signed in anew",
+            Self::IdpEnded => "the identity provider ended the session",
+            Self::Admin => "an admin ended the session",
+            Self::Deactivated => "the user was deactivated",
+            Self::AccessLost => "no role is left that lets the user in",
+            Self::NotRecorded => "the sign-in could not be written to the audit log",
         }
     }
 }
 
-/// Ends sessions in the store, then everywhere in this process: caches, WebSockets, SSE and long polls.
+/// Ends sessions in the store, then everywhere in this process: caches, WebSockets, SSE and long polls. Gives how many there
+/// were; each user of them gets a line in the log.
 ///
 /// # Errors
-/// If it could not be written; then nothing ended, and the caller says so (503).
+/// If it could not be written; then nothing ended, and the caller says so (503). That the log could not be written is no
+/// error here: access ends in any case.
 pub async fn revoke(
     sessions: &Sessions,
+    audit: &Audit,
     which: Which<'_>,
     why: Why,
+    by: &By,
     now: Timestamp,
 ) -> Result<usize, StoreError> {
-    let ended = sessions.end(which, now).await?;
-    if ended > 0 {
-        tracing::info!(
-            event = "revoked",
-            why = why.code(),
-            sessions = ended,
-            "sessions ended"
-        );
+    let idp = idp_of(&which).cloned();
+    let mut users = sessions.end(which, now).await?;
+    let ended = users.len();
+    users.sort_unstable();
+    for of_one in users.chunk_by(|one, next| one == next) {
+        let (Some(user), count) = (of_one.first(), of_one.len()) else {
+            continue;
+        };
+        tracing::info!(event = "revoked", why = why.code(), %user, sessions = count, "sessions ended");
+        let entry = Entry::new(Action::SessionsEnded, by, why.sentence())
+            .about(user)
+            .with(json!({ "why": why.code(), "sessions": count }));
+        let entry = match &idp {
+            Some(idp) => entry.at_idp(idp),
+            None => entry,
+        };
+        if let Err(error) = audit.record(&entry, now).await {
+            tracing::error!(event = "audit_failed", %user, cause = %error, "the end of sessions is not in the audit log");
+        }
     }
     Ok(ended)
+}
+
+/// The IdP that ended them, where it was one.
+fn idp_of<'a>(which: &Which<'a>) -> Option<&'a IdpId> {
+    match which {
+        Which::One(_) | Which::Sid(_) | Which::User(_) => None,
+        Which::Named(named) => Some(named.idp),
+        Which::Subject(of) => Some(of.idp),
+    }
 }
 
 /// What [`follow`] works on.
@@ -73,8 +117,9 @@ pub struct Scene<'a> {
     pub sessions: &'a Sessions,
 }
 
-/// After any change of a user in the directory: live sessions see it now, streams that the new roles would not let in are cut,
-/// sessions of a user who is deactivated or has lost every app end. What the apps are told comes after it, from the outbox.
+/// After any change of a user in the directory: live sessions see it now, streams of a session that lost a role are cut,
+/// sessions of a user who is deactivated or whom no app of their site gives a role any more end. What the apps are told comes
+/// after it, from the outbox.
 ///
 /// # Errors
 /// If the store fails; the change itself stands, and the outbox comes back to it.
@@ -84,14 +129,57 @@ pub async fn follow(
     why: Why,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let active = match scene.directory.latest_person(user).await? {
-        Some((_, active)) => active,
-        None => false,
-    };
-    let _ = scene.config;
-    if active {
-        return scene.sessions.reload_person(user).await;
+    let Scene {
+        config,
+        directory,
+        sessions,
+    } = scene;
+    let (audit, by) = (directory.audit(), By::system());
+    if !directory.is_active(user).await? {
+        revoke(sessions, audit, Which::User(user), why, &by, now).await?;
+        return Ok(());
     }
-    revoke(scene.sessions, Which::User(user), why, now).await?;
+    let mut shut_out = Vec::new();
+    let judge = |session: &Session, before: &Person, after: &Person| {
+        let Some(site) = site_of(config, session) else {
+            return false;
+        };
+        if is_shut_out(site, after) {
+            shut_out.push(session.key);
+        }
+        site.apps.iter().any(|app| loses(app, before, after))
+    };
+    sessions.reload_and_judge(user, judge).await?;
+    for key in shut_out {
+        let which = Which::One(&key);
+        revoke(sessions, audit, which, Why::AccessLost, &by, now).await?;
+    }
     Ok(())
+}
+
+/// The site that a session belongs to; none where the config no longer has it.
+fn site_of<'a>(config: &'a Config, session: &Session) -> Option<&'a Site> {
+    let mut sites = config.sites.iter();
+    let site = sites.find(|site| site.public_url.origin == session.origin)?;
+    Some(site.as_ref())
+}
+
+/// Whether none of the site's apps gives the person a role. A site without apps shuts nobody out.
+fn is_shut_out(site: &Site, person: &Person) -> bool {
+    !site.apps.is_empty()
+        && site
+            .apps
+            .iter()
+            .all(|app| standing::roles(app, person).is_none())
+}
+
+/// Whether a person could do something in an app that they cannot do any more.
+fn loses(app: &App, before: &Person, after: &Person) -> bool {
+    match (standing(app, before), standing(app, after)) {
+        (Standing::Open { roles: had, .. }, Standing::Open { roles: has, .. }) => {
+            had.iter().any(|role| !has.contains(role))
+        }
+        (Standing::Open { .. }, Standing::NeedsAccount | Standing::Refused(_)) => true,
+        (Standing::NeedsAccount | Standing::Refused(_), _) => false,
+    }
 }

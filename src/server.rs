@@ -1,6 +1,9 @@
 //! Binding, serving, reloading of certificates, and draining: one thread with a runtime of its own for each core, and
-//! the metrics listener beside them.
+//! the metrics and admin listeners beside them.
 
+mod admin;
+mod admin_request;
+mod outbox;
 mod status;
 mod tls;
 
@@ -18,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::status::StatusPage;
 use self::tls::Certificate;
+use crate::admin::reload::Reloads;
 use crate::proxy::{Connector, LogWriter, Totals, Worker, WorkerStats, serve_connection};
 use crate::usher::Usher;
 
@@ -57,11 +61,13 @@ pub struct Server {
     listeners: Vec<TcpListener>,
     address: SocketAddr,
     status: Option<(TcpListener, SocketAddr)>,
+    admin: Option<(TcpListener, SocketAddr)>,
+    reloads: Option<Reloads>,
     tls: Option<Certificate>,
 }
 
 impl Server {
-    /// Binds the public listener, once for each of `threads` (absent: one for each core), and the metrics listener.
+    /// Binds the public listener, once for each of `threads` (absent: one for each core), and the metrics and admin listeners.
     /// Port 0 picks a free port, the same for all threads.
     ///
     /// # Errors
@@ -84,27 +90,41 @@ impl Server {
         for _ in 1..threads {
             listeners.push(bind(address, true)?);
         }
-        let status = match usher.config.metrics {
-            Some(wanted) => {
+        let aside = |wanted: Option<SocketAddr>| {
+            let one = |wanted| {
                 let listener = bind(wanted, false)?;
                 let address = local(&listener, wanted)?;
-                Some((listener, address))
-            }
-            None => None,
+                Ok::<_, ServeError>((listener, address))
+            };
+            wanted.map(one).transpose()
         };
+        let status = aside(usher.config.metrics)?;
+        let admin = aside(usher.config.admin.as_ref().map(|admin| admin.listen))?;
         let files = usher.config.listen.tls.clone();
         let tls = files.map(Certificate::load).transpose()?;
         tracing::info!(listener = "public", %address, tls = tls.is_some(), "listening");
         if let Some((_, address)) = &status {
             tracing::info!(listener = "metrics", %address, "listening");
         }
+        if let Some((_, address)) = &admin {
+            tracing::info!(listener = "admin", %address, "listening");
+        }
         Ok(Self {
             state,
             listeners,
             address,
             status,
+            admin,
+            reloads: None,
             tls,
         })
+    }
+
+    /// The same, where admins can have the config loaded anew.
+    #[must_use]
+    pub fn with_reloads(mut self, reloads: Reloads) -> Self {
+        self.reloads = Some(reloads);
+        self
     }
 
     /// The address of the public listener.
@@ -115,6 +135,11 @@ impl Server {
     /// The address of the metrics listener.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.status.as_ref().map(|(_, address)| *address)
+    }
+
+    /// The address of the admin listener.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(_, address)| *address)
     }
 
     /// Serves until `stop` fires; then accepts nothing more, finishes what is in flight and returns: when all is done,
@@ -161,14 +186,23 @@ impl Server {
             sessions: Box::new(move || sessions.load().sessions.cached()),
         };
         let page = StatusPage::new(state, totals, stop.clone());
+        let outbox = outbox::work(Arc::clone(&self.state), stop.clone());
         let aside = async {
             tokio::join!(
                 status::serve(self.status.map(|(listener, _)| listener), page),
                 watch(self.tls),
+                outbox,
             )
         };
+        let admin = admin::Parts {
+            state: self.state,
+            reloads: self.reloads,
+            log: log.log(),
+        };
+        let listener = self.admin.map(|(listener, _)| listener);
+        let admin = admin::serve(listener, admin, stop);
         tokio::select! {
-            () = all(ends) => {}
+            _ = async { tokio::join!(all(ends), admin) } => {}
             _ = aside => {}
         }
         log.finish();

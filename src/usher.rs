@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
-use crate::audit::{Audit, By};
+use crate::audit::{Audit, By, Entry};
 use crate::claims::Claims;
 use crate::config::{self, App, Config, IdpProtocol, Site};
-use crate::directory::Directory;
+use crate::directory::{Changed, Directory};
 use crate::forward::firewall::Firewall;
 use crate::identity::{IdpId, UserId};
 use crate::idp::{Idp, Ours};
@@ -66,6 +66,9 @@ pub enum StartError {
     /// The client for usher's own requests cannot be built.
     #[error(transparent)]
     Outbound(#[from] crate::outbound::OutboundError),
+    /// The file of the audit log is required and cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] crate::audit::FileError),
     /// What an identity provider needs, such as a metadata file, cannot be used.
     #[error("identity provider `{0}`: {1}")]
     Idp(IdpId, String),
@@ -82,7 +85,9 @@ impl Usher {
         let outbound = Outbound::new(&outbound::extra_roots()?)?;
         let metrics = Arc::new(Metrics::default());
         let seal = Arc::new(keys::seal_ring(&store, &config.seal_keys).await?);
-        let directory = Directory::new(store.clone(), Audit::new(store.clone()));
+        let audit = Audit::counting(store.clone(), metrics.audit_file_failures.clone());
+        audit.configure(&config.audit)?;
+        let directory = Directory::new(store.clone(), audit);
         let sessions = Arc::new(Sessions::new(
             store.clone(),
             directory.clone(),
@@ -117,7 +122,7 @@ impl Usher {
     /// The same under another config: sessions, accounts and keys go on. The store stays the one that was opened.
     ///
     /// # Errors
-    /// If the new keys cannot be read, or what an IdP names cannot be used.
+    /// If the new keys cannot be read, what an IdP names cannot be used, or a required audit file cannot be opened.
     pub async fn reloaded(&self, config: Config, now: Timestamp) -> Result<Self, StartError> {
         let mut lasting = self.lasting.clone();
         lasting.parts.seal = Arc::new(keys::seal_ring(&lasting.store, &config.seal_keys).await?);
@@ -126,7 +131,9 @@ impl Usher {
             .sessions
             .reload(Arc::clone(&parts.seal), &config.sessions);
         let (config, former) = (Arc::new(config), Some(&*self.sign_in));
-        Self::build(config, self.generation + 1, lasting, former, now).await
+        let new = Self::build(config, self.generation + 1, lasting, former, now).await?;
+        new.directory.audit().configure(&new.config.audit)?;
+        Ok(new)
     }
 
     async fn build(
@@ -226,7 +233,24 @@ impl Usher {
             directory: &self.directory,
             sessions: &self.sessions,
         };
-        revoke::follow(scene, user, why, now).await
+        let followed = revoke::follow(scene, user, why, now).await;
+        self.provisioner.wake();
+        followed
+    }
+
+    /// What the outbox does with a user who changed: lets the change take effect, in case whoever made it never came to it, and queues what
+    /// the apps must be told.
+    ///
+    /// # Errors
+    /// If the store fails; the user stays marked.
+    pub async fn look_again(&self, changed: &Changed, now: Timestamp) -> Result<(), StoreError> {
+        let scene = revoke::Scene {
+            config: &self.config,
+            directory: &self.directory,
+            sessions: &self.sessions,
+        };
+        revoke::follow(scene, &changed.user, Why::Deactivated, now).await?;
+        self.provisioner.look(&self.config.apps, changed, now).await
     }
 
     /// Switches an identity provider on or off for those who sign in from now on; it holds until its part of the file changes.
@@ -257,6 +281,8 @@ impl Usher {
     pub async fn tend(&self, now: Timestamp) -> Result<(), StoreError> {
         self.sessions.sweep(now).await?;
         self.lasting.parts.claims.sweep(now).await?;
+        self.directory.sweep_attempts(now).await?;
+        self.directory.sweep_invitations(now).await?;
         self.sign_in.take_switches(self.directory.switches().await?);
         self.sign_in.tend(now);
         if self.keys.load().renew_at <= now {
@@ -264,7 +290,14 @@ impl Usher {
                 keys::signing_keys(&self.lasting.store, &self.lasting.parts.seal, now).await?,
             );
         }
-        Ok(())
+        self.directory.audit().tend(now).await
+    }
+
+    /// Writes a line about usher itself; that it could not be written is in its own log.
+    pub async fn note(&self, entry: &Entry, now: Timestamp) {
+        if let Err(error) = self.directory.audit().record(entry, now).await {
+            tracing::error!(event = "audit_failed", cause = %error, "a line is not in the audit log");
+        }
     }
 
     /// The open store, for readiness.

@@ -59,40 +59,93 @@ pub fn decide<'a>(
     method: &Method,
     who: Option<&'a Standing>,
 ) -> Decision<'a> {
-    let mut needs_somebody = false;
-    let mut lacks_role = false;
-    for reading in target.readings() {
-        for case in [Case::Kept, Case::Ignored] {
-            if case == Case::Ignored && !case_matters(app, reading) {
-                continue;
-            }
-            match first_match(app, reading, method, case) {
-                Some(Allow::Anyone) => {}
-                Some(Allow::SignedIn) => needs_somebody = true,
-                Some(Allow::Roles(wanted)) => {
-                    needs_somebody = true;
-                    lacks_role |= !has_one_of(who, wanted);
-                }
-                Some(Allow::Nobody) => return forbidden("a rule allows nobody here"),
-                None => return forbidden("no access rule matches"),
+    let mut strictest = Demand::Nothing;
+    for matched in matches(app, target, method) {
+        match matched.demand(who) {
+            Demand::NoRule => return forbidden("no access rule matches"),
+            Demand::Closed => return forbidden("a rule allows nobody here"),
+            demand @ (Demand::Nothing | Demand::Somebody | Demand::Role | Demand::MissingRole) => {
+                strictest = strictest.max(demand);
             }
         }
     }
     match who {
-        Some(Standing::Open { .. }) if lacks_role => {
+        Some(Standing::Open { .. }) if strictest == Demand::MissingRole => {
             forbidden("none of the roles that a rule asks for")
         }
         Some(Standing::Open { roles, account }) => admit(Visitor::Known {
             roles,
             account: account.as_deref(),
         }),
-        Some(Standing::NeedsAccount | Standing::Refused(_)) | None if !needs_somebody => {
+        Some(Standing::NeedsAccount | Standing::Refused(_)) | None
+            if strictest == Demand::Nothing =>
+        {
             admit(Visitor::Anonymous)
         }
         Some(Standing::NeedsAccount) => Decision::NeedsAccount,
         Some(Standing::Refused(refusal)) => Decision::Refused(refusal.clone()),
         None => Decision::NeedsSignIn,
     }
+}
+
+/// What a reading asks of the visitor; the strictest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Demand {
+    /// Nothing: anyone may.
+    Nothing,
+    /// Somebody must be signed in.
+    Somebody,
+    /// A role that the visitor has.
+    Role,
+    /// A role that the visitor does not have.
+    MissingRole,
+    /// A rule allows nobody.
+    Closed,
+    /// No rule matches.
+    NoRule,
+}
+
+/// One reading of a target, with the first rule that matches it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Matched<'a> {
+    /// The reading.
+    pub(super) reading: &'a str,
+    /// Whether it was compared without case.
+    pub(super) folded: bool,
+    /// The rule with its place in `access`.
+    pub(super) rule: Option<(usize, &'a AccessRule)>,
+}
+
+impl Matched<'_> {
+    /// What it asks of a visitor.
+    pub(super) fn demand(&self, who: Option<&Standing>) -> Demand {
+        match self.rule.map(|(_, rule)| &rule.allow) {
+            Some(Allow::Anyone) => Demand::Nothing,
+            Some(Allow::SignedIn) => Demand::Somebody,
+            Some(Allow::Roles(wanted)) if has_one_of(who, wanted) => Demand::Role,
+            Some(Allow::Roles(_)) => Demand::MissingRole,
+            Some(Allow::Nobody) => Demand::Closed,
+            None => Demand::NoRule,
+        }
+    }
+}
+
+/// What every reading of a target meets, in the order in which [`decide`] looks at them.
+pub(super) fn matches<'a>(
+    app: &'a App,
+    target: &'a Target,
+    method: &'a Method,
+) -> impl Iterator<Item = Matched<'a>> {
+    target.readings().iter().flat_map(move |reading| {
+        [Case::Kept, Case::Ignored]
+            .into_iter()
+            .filter(move |case| *case == Case::Kept || case_matters(app, reading))
+            .map(move |case| Matched {
+                reading,
+                folded: case == Case::Ignored,
+                rule: first_match(app, reading, method, case),
+            })
+    })
 }
 
 fn admit(visitor: Visitor<'_>) -> Decision<'_> {
@@ -126,15 +179,20 @@ fn case_matters(app: &App, reading: &str) -> bool {
         })
 }
 
-fn first_match<'a>(app: &'a App, reading: &str, method: &Method, case: Case) -> Option<&'a Allow> {
+fn first_match<'a>(
+    app: &'a App,
+    reading: &str,
+    method: &Method,
+    case: Case,
+) -> Option<(usize, &'a AccessRule)> {
     let path = match case {
         Case::Kept => Cow::Borrowed(reading),
         Case::Ignored => Cow::Owned(reading.to_lowercase()),
     };
     app.access
         .iter()
-        .find(|rule| has_method(rule, method) && has_path(rule, &path, case))
-        .map(|rule| &rule.allow)
+        .enumerate()
+        .find(|(_, rule)| has_method(rule, method) && has_path(rule, &path, case))
 }
 
 fn has_capitals(path: &str) -> bool {

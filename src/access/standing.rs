@@ -1,7 +1,7 @@
 //! Where a person stands in an app: roles, account, or what is missing.
 
 use crate::config::{App, Provisioning, ProvisioningMode};
-use crate::identity::{AccountState, Person, Role};
+use crate::identity::{AccountState, GrantSource, Person, Role};
 use crate::refusal::{Reason, Refusal};
 
 /// A person's standing in one app: a pure function of config and [`Person`], kept until one of them changes.
@@ -20,52 +20,134 @@ pub enum Standing {
     Refused(Refusal),
 }
 
-/// Roles by the groups of the person's own IdP, in the order of `provisioning.roles`; where no group is mapped, the default,
-/// or (with `callback.roles: true`) those of the callback's roles that `provisioning.roles` lists, if there are any.
-/// `None`: refused. An app without `provisioning` has no roles, and nobody is refused for that.
+/// Where a role of a person comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A group of the person's own IdP.
+    Mapped {
+        /// The group.
+        group: String,
+    },
+    /// An admin gave it.
+    Admin,
+    /// The invitation gave it.
+    Invitation,
+    /// The app's callback gave it.
+    App,
+    /// Nothing else gave one: `default_role`.
+    Default,
+}
+
+/// A role that counts, and all that gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The role.
+    pub role: Role,
+    /// Where it comes from; never empty.
+    pub sources: Vec<Source>,
+}
+
+impl Origin {
+    /// Whether the IdP decides: then an admin may not edit the roles of that person in that app.
+    pub fn is_mapped(&self) -> bool {
+        self.sources
+            .iter()
+            .any(|source| matches!(source, Source::Mapped { .. }))
+    }
+}
+
+/// Roles by the groups of the person's own IdP, in the order of `provisioning.roles`; where no group is mapped, those that an admin
+/// or the invitation gave; where nobody gave one, those of the callback (with `callback.roles: true`); else the default.
+/// Only roles that `provisioning.roles` lists count. `None`: refused. An app without `provisioning` has no roles, and nobody is
+/// refused for that.
 pub fn roles(app: &App, person: &Person) -> Option<Vec<Role>> {
+    let origins = origins(app, person)?;
+    Some(origins.into_iter().map(|origin| origin.role).collect())
+}
+
+/// The same with where each role comes from.
+pub fn origins(app: &App, person: &Person) -> Option<Vec<Origin>> {
     let Some(provisioning) = &app.provisioning else {
         return Some(Vec::new());
     };
-    let mapped = listed(provisioning, |role| is_mapped(provisioning, person, role));
+    let mapped = listed(provisioning, |role| mapped_by(provisioning, person, role));
     if !mapped.is_empty() {
         return Some(mapped);
+    }
+    let granted = listed(provisioning, |role| granted_by(app, person, role));
+    if !granted.is_empty() {
+        return Some(granted);
     }
     let given = given_by_callback(app, provisioning, person);
     if !given.is_empty() {
         return Some(given);
     }
-    provisioning.default_role.clone().map(|role| vec![role])
+    let role = provisioning.default_role.clone()?;
+    let sources = vec![Source::Default];
+    Some(vec![Origin { role, sources }])
 }
 
-/// The app's roles that `counts` accepts, each once, in config order.
-fn listed(provisioning: &Provisioning, counts: impl Fn(&Role) -> bool) -> Vec<Role> {
-    let mut found: Vec<Role> = Vec::new();
+/// Whether an admin may edit the roles of a person in an app: it has roles, and no mapped group gives one, since the IdP decides then.
+pub fn may_edit(app: &App, person: &Person) -> bool {
+    let has_roles = app
+        .provisioning
+        .as_ref()
+        .is_some_and(|provisioning| !provisioning.roles.is_empty());
+    let by_groups =
+        origins(app, person).is_some_and(|origins| origins.iter().any(Origin::is_mapped));
+    has_roles && !by_groups
+}
+
+/// The app's roles that something gives, each once, in config order.
+fn listed(provisioning: &Provisioning, sources_of: impl Fn(&Role) -> Vec<Source>) -> Vec<Origin> {
+    let mut found: Vec<Origin> = Vec::new();
     for role in &provisioning.roles {
-        if counts(role) && !found.contains(role) {
-            found.push(role.clone());
+        let sources = sources_of(role);
+        if !sources.is_empty() && !found.iter().any(|known| known.role == *role) {
+            let role = role.clone();
+            found.push(Origin { role, sources });
         }
     }
     found
 }
 
 /// A group counts only from the IdP that it stands under in the config.
-fn is_mapped(provisioning: &Provisioning, person: &Person, role: &Role) -> bool {
+fn mapped_by(provisioning: &Provisioning, person: &Person, role: &Role) -> Vec<Source> {
     provisioning
         .group_roles
         .iter()
         .filter(|(idp, _, mapped)| *idp == person.subject.idp && mapped == role)
-        .any(|(_, group, _)| person.attributes.groups.contains(group))
+        .filter(|(_, group, _)| person.attributes.groups.contains(group))
+        .map(|(_, group, _)| Source::Mapped {
+            group: group.clone(),
+        })
+        .collect()
 }
 
-fn given_by_callback(app: &App, provisioning: &Provisioning, person: &Person) -> Vec<Role> {
+fn granted_by(app: &App, person: &Person, role: &Role) -> Vec<Source> {
+    let given = person
+        .grants
+        .iter()
+        .filter(|grant| grant.app == app.id && grant.role.as_ref() == Some(role));
+    given
+        .map(|grant| match grant.source {
+            GrantSource::Admin => Source::Admin,
+            GrantSource::Invitation => Source::Invitation,
+        })
+        .collect()
+}
+
+fn given_by_callback(app: &App, provisioning: &Provisioning, person: &Person) -> Vec<Origin> {
     let counts = provisioning.mode != ProvisioningMode::Off
         && provisioning
             .callback
             .as_ref()
             .is_some_and(|callback| callback.roles);
     match person.account(&app.id) {
-        Some(account) if counts => listed(provisioning, |role| account.roles.contains(role)),
+        Some(account) if counts => listed(provisioning, |role| {
+            let given = account.roles.contains(role);
+            given.then_some(Source::App).into_iter().collect()
+        }),
         Some(_) | None => Vec::new(),
     }
 }
@@ -96,6 +178,8 @@ pub fn standing(app: &App, person: &Person) -> Standing {
         return Standing::NeedsAccount;
     };
     match &account.state {
+        // The app was told that the user is gone: it must hear first that this is over.
+        AccountState::Open if !account.active => Standing::NeedsAccount,
         AccountState::Open => Standing::Open {
             roles,
             account: account.id.clone(),
@@ -117,7 +201,7 @@ mod tests {
     use super::*;
     use crate::access::fixtures::{ann, app};
     use crate::config::{Callback, WebhookKey};
-    use crate::identity::{Account, IdpId};
+    use crate::identity::{Account, AppId, Grant, IdpId};
 
     fn wiki() -> App {
         let mut app = app();
@@ -211,6 +295,100 @@ mod tests {
         assert_eq!(names(&app, &unlisted).unwrap(), ["viewer"]);
         provisioning(&mut app).mode = ProvisioningMode::Off;
         assert_eq!(names(&app, &plain).unwrap(), ["viewer"]);
+    }
+
+    fn granted(mut person: Person, app: &str, role: Option<&str>, source: GrantSource) -> Person {
+        person.grants.push(Grant {
+            app: AppId::new(app),
+            role: role.map(Role::new),
+            source,
+        });
+        person
+    }
+
+    #[test]
+    fn what_an_admin_or_an_invitation_gave_counts_where_no_group_is_mapped() {
+        let app = wiki();
+        let given = |groups: &[&str]| {
+            let person = granted(
+                with_groups(groups),
+                "wiki",
+                Some("editor"),
+                GrantSource::Admin,
+            );
+            granted(person, "wiki", Some("admin"), GrantSource::Invitation)
+        };
+        assert_eq!(names(&app, &given(&[])).unwrap(), ["editor", "admin"]);
+        assert_eq!(names(&app, &given(&["staff"])).unwrap(), ["editor"]);
+        let elsewhere = granted(with_groups(&[]), "crm", Some("admin"), GrantSource::Admin);
+        assert_eq!(names(&app, &elsewhere).unwrap(), ["viewer"]);
+    }
+
+    #[test]
+    fn a_granted_role_counts_only_among_those_of_the_config() {
+        let mut app = wiki();
+        let root = granted(with_groups(&[]), "wiki", Some("root"), GrantSource::Admin);
+        assert_eq!(names(&app, &root).unwrap(), ["viewer"]);
+        let invited = granted(with_groups(&[]), "wiki", None, GrantSource::Invitation);
+        assert_eq!(names(&app, &invited).unwrap(), ["viewer"]);
+        provisioning(&mut app).default_role = None;
+        assert_eq!(names(&app, &root), None);
+        assert_eq!(names(&app, &invited), None);
+    }
+
+    #[test]
+    fn granted_roles_come_before_those_of_the_callback() {
+        let mut app = wiki();
+        provisioning(&mut app).callback = Some(Callback {
+            url: "http://127.0.0.1:1/".parse().unwrap(),
+            secrets: vec![WebhookKey(vec![0; 24])],
+            roles: true,
+        });
+        let plain = with_account(with_groups(&[]), &["admin"], AccountState::Open);
+        assert_eq!(names(&app, &plain).unwrap(), ["admin"]);
+        let person = granted(plain, "wiki", Some("editor"), GrantSource::Admin);
+        assert_eq!(names(&app, &person).unwrap(), ["editor"]);
+    }
+
+    #[test]
+    fn every_role_says_where_it_comes_from_and_groups_leave_nothing_to_edit() {
+        let mut app = wiki();
+        let group = |name: &str| Source::Mapped { group: name.into() };
+        let of = |app: &App, person: &Person| -> Vec<(String, Vec<Source>)> {
+            let origins = origins(app, person).unwrap().into_iter();
+            origins
+                .map(|one| (one.role.to_string(), one.sources))
+                .collect()
+        };
+        let person = with_groups(&["engineering", "staff", "admins"]);
+        let person = granted(person, "wiki", Some("viewer"), GrantSource::Admin);
+        let expected = [
+            (
+                "editor".to_owned(),
+                vec![group("engineering"), group("staff")],
+            ),
+            ("admin".to_owned(), vec![group("admins")]),
+        ];
+        assert_eq!(of(&app, &person), expected);
+        assert!(!may_edit(&app, &person));
+        let person = granted(
+            with_groups(&[]),
+            "wiki",
+            Some("editor"),
+            GrantSource::Invitation,
+        );
+        let person = granted(person, "wiki", Some("editor"), GrantSource::Admin);
+        let both = vec![Source::Invitation, Source::Admin];
+        assert_eq!(of(&app, &person), [("editor".to_owned(), both)]);
+        assert!(may_edit(&app, &person));
+        assert_eq!(
+            of(&app, &with_groups(&[])),
+            [("viewer".to_owned(), vec![Source::Default])]
+        );
+        provisioning(&mut app).default_role = None;
+        assert!(origins(&app, &with_groups(&[])).is_none() && may_edit(&app, &with_groups(&[])));
+        app.provisioning = None;
+        assert!(of(&app, &person).is_empty() && !may_edit(&app, &person));
     }
 
     #[test]

@@ -3,4 +3,5 @@
 
 pub mod api;
 pub mod pages;
+pub mod reload;
 pub mod scim;

@@ -1,10 +1,13 @@
 //! The command line: arguments as written, and what each command does.
 
+mod audit;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod healthcheck;
+mod invite;
 mod logs;
+mod openapi;
 mod reload;
 mod run;
 mod saml;
@@ -32,8 +35,14 @@ enum Command {
     Check(check::Options),
     /// Print the JSON Schema of the config.
     Schema(schema::Options),
+    /// Print the OpenAPI document of the admin API.
+    Openapi,
     /// Ask a running usher whether it is ready; exit 0 or 1.
     Healthcheck(healthcheck::Options),
+    /// Verify or export the audit log, also while usher runs.
+    Audit(audit::Options),
+    /// Invite somebody and print the link; usher may be running.
+    Invite(invite::Options),
     /// SAML: the service provider's keys.
     Saml(saml::Options),
     /// Start a demo identity provider, a demo app and usher between them.
@@ -87,7 +96,10 @@ pub fn main() -> ExitCode {
             Command::Run(options) => run::run(&options.file.config, options.workers).await,
             Command::Check(options) => check::check(&options).await,
             Command::Schema(options) => schema::schema(&options),
+            Command::Openapi => openapi::openapi(),
             Command::Healthcheck(options) => healthcheck::healthcheck(&options).await,
+            Command::Audit(options) => audit::audit(&options).await,
+            Command::Invite(options) => invite::invite_somebody(&options).await,
             Command::Saml(options) => saml::saml(&options).await,
             #[cfg(feature = "demo")]
             Command::Demo(options) => demo::demo(&options).await,

@@ -10,7 +10,10 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use jiff::Timestamp;
+use serde_json::json;
 
+use crate::admin::reload::{Ask, ReloadRefused};
+use crate::audit::{Action, By, Entry};
 use crate::config::{self, Config};
 use crate::usher::Usher;
 
@@ -18,7 +21,13 @@ use crate::usher::Usher;
 const QUIET_FOR: Duration = Duration::from_millis(300);
 
 /// Watches until it is dropped. `hangup` is heard from before usher listens: until then SIGHUP ends a process.
-pub(super) async fn watch(file: PathBuf, mut hangup: Signal, usher: Arc<ArcSwap<Usher>>) {
+/// Admins ask over `asks`, and are told what came of it.
+pub(super) async fn watch(
+    file: PathBuf,
+    mut hangup: Signal,
+    mut asks: mpsc::Receiver<Ask>,
+    usher: Arc<ArcSwap<Usher>>,
+) {
     let (changed, mut changes) = mpsc::channel(1);
     let watcher = watcher(&file, changed);
     if let Err(error) = &watcher {
@@ -29,6 +38,12 @@ pub(super) async fn watch(file: PathBuf, mut hangup: Signal, usher: Arc<ArcSwap<
         let asked = tokio::select! {
             Some(()) = changes.recv() => false,
             _ = hangup.recv() => true,
+            Some(ask) = asks.recv() => {
+                text = std::fs::read(&file).unwrap_or_default();
+                // Whoever asked may be gone.
+                let _ = ask.send(reload(&file, &usher).await);
+                continue;
+            }
         };
         tokio::time::sleep(QUIET_FOR).await;
         while changes.try_recv().is_ok() {}
@@ -37,8 +52,23 @@ pub(super) async fn watch(file: PathBuf, mut hangup: Signal, usher: Arc<ArcSwap<
             continue;
         }
         text = now;
-        reload(&file, &usher).await;
+        let outcome = reload(&file, &usher).await;
+        note(&usher.load(), &outcome).await;
     }
+}
+
+/// A reload that nobody asked for over the API, in the audit log.
+async fn note(usher: &Usher, outcome: &Result<u64, ReloadRefused>) {
+    let entry = Entry::new(
+        Action::System,
+        &By::system(),
+        "the config was loaded anew, by SIGHUP or for a change of the file",
+    );
+    let entry = match outcome {
+        Ok(generation) => entry.with(json!({ "generation": generation })),
+        Err(_) => entry.came_to("config_refused"),
+    };
+    usher.note(&entry, Timestamp::now()).await;
 }
 
 /// The directory is watched, not the file: a ConfigMap is changed by swapping a link beside it.
@@ -57,13 +87,13 @@ fn watcher(file: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::Rec
     Ok(watcher)
 }
 
-async fn reload(file: &Path, usher: &ArcSwap<Usher>) {
+async fn reload(file: &Path, usher: &ArcSwap<Usher>) -> Result<u64, ReloadRefused> {
     let former = usher.load_full();
     let config = match config::load(file) {
         Ok(config) => config,
         Err(problems) => {
             tracing::error!(problems = %problems, "the new config is refused; the former one goes on");
-            return;
+            return Err(ReloadRefused(problems.to_string()));
         }
     };
     if let Some(key) = needs_restart(&former.config, &config) {
@@ -71,16 +101,19 @@ async fn reload(file: &Path, usher: &ArcSwap<Usher>) {
             key,
             "the new config is refused: a change of this key needs a restart; the former one goes on"
         );
-        return;
+        let what = format!("a change of `{key}` needs a restart");
+        return Err(ReloadRefused(what));
     }
     match former.reloaded(config, Timestamp::now()).await {
         Ok(new) => {
             let generation = new.generation;
             usher.store(Arc::new(new));
             tracing::info!(generation, "config reloaded");
+            Ok(generation)
         }
         Err(error) => {
-            tracing::error!(cause = %error, "the new config is refused; the former one goes on")
+            tracing::error!(cause = %error, "the new config is refused; the former one goes on");
+            Err(ReloadRefused(error.to_string()))
         }
     }
 }
@@ -90,10 +123,15 @@ fn needs_restart(former: &Config, new: &Config) -> Option<&'static str> {
     let changed = [
         ("listen", former.listen != new.listen),
         ("metrics.listen", former.metrics != new.metrics),
+        ("admin.listen", listens(former) != listens(new)),
         ("store", former.store != new.store),
     ];
     changed
         .into_iter()
         .find(|(_, changed)| *changed)
         .map(|(key, _)| key)
+}
+
+fn listens(config: &Config) -> Option<std::net::SocketAddr> {
+    config.admin.as_ref().map(|admin| admin.listen)
 }

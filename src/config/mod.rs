@@ -128,6 +128,12 @@ impl Config {
             .find(|site| site.hosts.iter().any(|known| known == host))
     }
 
+    /// All origins that people sign in at: those of the apps, and that of the admin pages.
+    pub fn sign_in_sites(&self) -> impl Iterator<Item = &Arc<Site>> {
+        let admin = self.admin.as_ref().and_then(|admin| admin.site.as_ref());
+        self.sites.iter().chain(admin)
+    }
+
     /// The IdP with that id.
     pub fn idp(&self, id: &str) -> Option<&Arc<Idp>> {
         self.idps.iter().find(|idp| idp.id.as_str() == id)

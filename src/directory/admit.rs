@@ -3,28 +3,44 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
+use super::people::{Said, keep_profile};
 use super::{AdmitError, Directory, JoinRule};
-use crate::identity::{Attributes, IdpId, Person, Subject, UserId};
+use crate::identity::{self, Attributes, IdpId, Person, Subject, UserId};
 use crate::store::StoreError;
 
-/// What nobody else may hold, as it is compared: trimmed and in lower case.
-struct Names {
+/// What nobody else may hold, as it is compared.
+pub(super) struct Names {
     email: Option<String>,
     username: Option<String>,
 }
 
 impl Names {
-    fn of(attributes: &Attributes) -> Self {
+    pub(super) fn of(attributes: &Attributes) -> Self {
         Self {
             email: folded(attributes.email.as_deref()),
             username: folded(attributes.username.as_deref()),
         }
     }
+
+    pub(super) fn email(&self) -> Option<&str> {
+        self.email.as_deref()
+    }
+
+    pub(super) fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
 }
 
-fn folded(name: Option<&str>) -> Option<String> {
-    let name = name?.trim().to_lowercase();
+/// A name as names are compared; an empty one is none.
+pub(super) fn folded(name: Option<&str>) -> Option<String> {
+    let name = identity::folded(name?);
     (!name.is_empty()).then_some(name)
+}
+
+/// Whether two addresses are one: by case alone. Names that are merely too alike are kept apart, but they are not the same person.
+pub(super) fn same_address(one: Option<&str>, other: Option<&str>) -> bool {
+    let lower = |email: Option<&str>| email.map(|email| email.trim().to_lowercase());
+    lower(one) == lower(other)
 }
 
 impl Directory {
@@ -49,12 +65,21 @@ impl Directory {
             let mut transaction = self.store.begin().await?;
             let on = &mut *transaction;
             let user = match known_user(on, subject).await? {
-                Some(user) => user,
-                None => match expected_user(on, subject, attributes, &names, join, now).await? {
+                Some(user) => {
+                    super::scim::known(on, subject, attributes).await?;
+                    user
+                }
+                None => match self
+                    .expected_user(on, (subject, attributes), &names, join, now)
+                    .await?
+                {
                     Some(user) => user,
                     None => new_user(on, now).await?,
                 },
             };
+            if is_news(on, &user, subject, attributes).await? {
+                super::changes::mark(on, &user, now).await?;
+            }
             keep_subject(on, &user, subject, attributes, &names, now).await?;
             hold_names(on, &user, &names).await?;
             let mut attributes = attributes.clone();
@@ -72,6 +97,26 @@ impl Directory {
         };
         self.store.within(work).await
     }
+
+    /// The user that a new subject is: by SCIM, by an invitation, or by `join`.
+    async fn expected_user(
+        &self,
+        on: &mut SqliteConnection,
+        (subject, attributes): (&Subject, &Attributes),
+        names: &Names,
+        join: Option<&JoinRule>,
+        now: Timestamp,
+    ) -> Result<Option<UserId>, AdmitError> {
+        if let Some(user) = super::scim::known(on, subject, attributes).await? {
+            return Ok(Some(user));
+        }
+        let audit = &self.audit;
+        let invited = super::invitations::accept(on, audit, subject, attributes, join, now).await?;
+        if let Some(user) = invited {
+            return Ok(Some(user));
+        }
+        joined_user(on, subject, attributes, names, join).await
+    }
 }
 
 async fn known_user(
@@ -86,36 +131,24 @@ async fn known_user(
     .bind(&subject.issuer)
     .bind(&subject.format)
     .bind(&subject.value)
-    .fetch_optional(on)
+    .fetch_optional(&mut *on)
     .await?;
-    row.map(|(id, active)| active_only(UserId::new(id), active))
-        .transpose()
+    match row {
+        Some((id, active)) => active_only(on, UserId::new(id), active).await.map(Some),
+        None => Ok(None),
+    }
 }
 
-fn active_only(user: UserId, active: i64) -> Result<UserId, AdmitError> {
+pub(super) async fn active_only(
+    on: &mut SqliteConnection,
+    user: UserId,
+    active: i64,
+) -> Result<UserId, AdmitError> {
     if active == 1 {
         Ok(user)
     } else {
-        Err(AdmitError::Deactivated(user))
+        Err(super::blocks::refusal(on, user).await?)
     }
-}
-
-/// The user that a new subject is: by SCIM, by an invitation, or by `join`.
-async fn expected_user(
-    on: &mut SqliteConnection,
-    subject: &Subject,
-    attributes: &Attributes,
-    names: &Names,
-    join: Option<&JoinRule>,
-    now: Timestamp,
-) -> Result<Option<UserId>, AdmitError> {
-    if let Some(user) = super::scim::known(on, subject, attributes).await? {
-        return Ok(Some(user));
-    }
-    if let Some(user) = super::invitations::accept(on, subject, attributes, now).await? {
-        return Ok(Some(user));
-    }
-    joined_user(on, subject, attributes, names, join).await
 }
 
 /// The user that a new subject joins, where the rule and both IdPs' words allow it.
@@ -129,7 +162,10 @@ async fn joined_user(
     let (Some(join), Some(email)) = (join, &names.email) else {
         return Ok(None);
     };
-    let Some((_, domain)) = email.rsplit_once('@') else {
+    // The address as it was said: a domain that is merely like another is not that domain.
+    let address = attributes.email.as_deref().unwrap_or_default();
+    let address = address.trim().to_lowercase();
+    let Some((_, domain)) = address.rsplit_once('@') else {
         return Ok(None);
     };
     if attributes.email_verified == Some(false) || !join.domains.iter().any(|one| one == domain) {
@@ -147,15 +183,18 @@ async fn joined_user(
         if !join.with.contains(&IdpId::new(idp)) || known.email_verified == Some(false) {
             continue;
         }
+        if !same_address(known.email.as_deref(), attributes.email.as_deref()) {
+            continue;
+        }
         if has_subject_of(on, &user, &subject.idp).await? {
             continue;
         }
-        return active_only(UserId::new(user), active).map(Some);
+        return active_only(on, UserId::new(user), active).await.map(Some);
     }
     Ok(None)
 }
 
-async fn has_subject_of(
+pub(super) async fn has_subject_of(
     on: &mut SqliteConnection,
     user: &str,
     idp: &IdpId,
@@ -169,7 +208,10 @@ async fn has_subject_of(
     Ok(count > 0)
 }
 
-async fn new_user(on: &mut SqliteConnection, now: Timestamp) -> Result<UserId, AdmitError> {
+pub(super) async fn new_user(
+    on: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<UserId, AdmitError> {
     let user = UserId::generate();
     sqlx::query("INSERT INTO users (id, active, created_at, signed_in_at) VALUES ($1, 1, $2, $2)")
         .bind(user.as_str())
@@ -177,6 +219,47 @@ async fn new_user(on: &mut SqliteConnection, now: Timestamp) -> Result<UserId, A
         .execute(on)
         .await?;
     Ok(user)
+}
+
+/// The full name, put together where the IdP sends only its parts.
+fn display_name(attributes: &Attributes) -> Option<String> {
+    let parts = [&attributes.given_name, &attributes.family_name];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    let together = (!parts.is_empty()).then(|| parts.join(" "));
+    attributes.name.clone().or(together)
+}
+
+/// Whether apps that know the user may have to be told: of other attributes, or of another subject.
+async fn is_news(
+    on: &mut SqliteConnection,
+    user: &UserId,
+    subject: &Subject,
+    attributes: &Attributes,
+) -> Result<bool, AdmitError> {
+    let known: Option<String> = sqlx::query_scalar(
+        "SELECT attributes FROM subjects \
+         WHERE idp = $1 AND issuer = $2 AND format = $3 AND value = $4 AND user_id = $5",
+    )
+    .bind(subject.idp.as_str())
+    .bind(&subject.issuer)
+    .bind(&subject.format)
+    .bind(&subject.value)
+    .bind(user.as_str())
+    .fetch_optional(&mut *on)
+    .await?;
+    let before: Option<Attributes> = match known {
+        Some(text) => Some(serde_json::from_str(&text).map_err(StoreError::from)?),
+        None => None,
+    };
+    if before.as_ref() == Some(attributes) {
+        return Ok(false);
+    }
+    // Nobody was told anything of somebody who is new.
+    let accounts: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM accounts WHERE user_id = $1")
+        .bind(user.as_str())
+        .fetch_one(on)
+        .await?;
+    Ok(accounts > 0)
 }
 
 async fn keep_subject(
@@ -189,10 +272,11 @@ async fn keep_subject(
 ) -> Result<(), AdmitError> {
     sqlx::query(
         "INSERT INTO subjects (idp, issuer, format, value, protocol, user_id, email_key, username_key, \
-         attributes, created_at, signed_in_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) \
+         attributes, directory_key, created_at, signed_in_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $10, $10) \
          ON CONFLICT (idp, issuer, format, value) DO UPDATE SET email_key = excluded.email_key, \
          username_key = excluded.username_key, attributes = excluded.attributes, \
-         signed_in_at = excluded.signed_in_at",
+         directory_key = excluded.directory_key, signed_in_at = excluded.signed_in_at",
     )
     .bind(subject.idp.as_str())
     .bind(&subject.issuer)
@@ -204,18 +288,25 @@ async fn keep_subject(
     .bind(&names.username)
     .bind(serde_json::to_string(attributes).map_err(StoreError::from)?)
     .bind(now.as_second())
+    .bind(&attributes.directory_key)
     .execute(&mut *on)
     .await?;
-    sqlx::query("UPDATE users SET signed_in_at = $2 WHERE id = $1")
+    sqlx::query("UPDATE users SET signed_in_at = $2, invited = 0 WHERE id = $1")
         .bind(user.as_str())
         .bind(now.as_second())
-        .execute(on)
+        .execute(&mut *on)
         .await?;
-    Ok(())
+    let name = display_name(attributes);
+    let said = Said {
+        email: attributes.email.as_deref(),
+        name: name.as_deref(),
+        username: attributes.username.as_deref(),
+    };
+    Ok(keep_profile(on, user, said).await?)
 }
 
 /// Lets go of names that no subject of the user has any more, and takes the new ones unless another user holds them.
-async fn hold_names(
+pub(super) async fn hold_names(
     on: &mut SqliteConnection,
     user: &UserId,
     names: &Names,

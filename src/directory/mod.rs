@@ -4,22 +4,35 @@
 mod accounts;
 mod admit;
 mod api_tokens;
+mod attempts;
+mod blocks;
 mod changes;
+mod credentials;
 mod deliveries;
+mod events;
 mod grants;
 mod invitations;
 mod people;
-mod scim;
+mod pulse;
+pub mod scim;
 mod switches;
 
-pub use api_tokens::{ApiToken, Scope};
-pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries};
-pub use invitations::{FindInvitations, Invitation, InviteError, NewInvitation};
-pub use people::{Block, BlockSource, Counts, Find, KnownSubject, Page, Profile, Status, Summary};
+pub use api_tokens::{ApiToken, Scope, is_token_name};
+pub use attempts::Trying;
+pub use blocks::{Block, BlockSource};
+pub use changes::{Changed, Outlook};
+pub use credentials::{Credential, LOCAL, NewCredential, SetError};
+pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries, OutboxCounts};
+pub use events::{Answered, Event, EventKind, Failed};
+pub use invitations::{
+    CsvLine, FindInvitations, Invitation, InviteError, Link, NewInvitation, parse_csv,
+};
+pub use people::{Counts, Find, KnownSubject, Page, Profile, Status, Summary};
+pub use pulse::Pulse;
 pub use switches::Switch;
 
 use crate::audit::Audit;
-use crate::identity::{AppId, IdpId, UserId};
+use crate::identity::{IdpId, UserId};
 use crate::store::{Store, StoreError};
 
 /// Users, subjects, accounts and events in the store; cheap to clone.
@@ -30,12 +43,14 @@ pub struct Directory {
 }
 
 /// Which other IdP's users a new subject may join (`same_users_as`), and by which e-mail domains.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct JoinRule {
     /// The other IdPs whose users count as the same.
     pub with: Vec<IdpId>,
     /// Domains that both IdPs may assert, lower case; an e-mail outside never joins.
     pub domains: Vec<String>,
+    /// Domains of the subject's own IdP, lower case: an address there counts as verified for an invitation where the IdP does not say.
+    pub own_domains: Vec<String>,
 }
 
 /// Why a verified login is not let into the directory.
@@ -51,29 +66,19 @@ pub enum AdmitError {
     #[error("another user ({0}) holds that username")]
     UsernameTaken(UserId),
     /// The user was deactivated.
-    #[error("the user ({0}) was deactivated")]
-    Deactivated(UserId),
+    #[error("the user ({user}) was deactivated")]
+    Deactivated {
+        /// Who.
+        user: UserId,
+        /// Who said so, where that is known; SCIM before an admin.
+        by: Option<BlockSource>,
+    },
 }
 
 impl From<sqlx::Error> for AdmitError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
     }
-}
-
-/// An event for an app's callback, stored before its first try and kept until it is answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// `evt_…`: the webhook-id, the same on every try.
-    pub id: String,
-    /// The user it is about.
-    pub user: UserId,
-    /// The app that is told.
-    pub app: AppId,
-    /// The exact body that is signed and sent.
-    pub body: String,
-    /// Fingerprint of what the body tells; becomes [`crate::identity::Account::told`].
-    pub told: String,
 }
 
 impl Directory {

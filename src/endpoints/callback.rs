@@ -38,11 +38,13 @@ pub(super) async fn oidc(call: &Call<'_>, idp: &str) -> Result<Response<String>,
     if posted {
         return Ok(hop(call, &response));
     }
+    let by = call.by();
     let callback = Callback {
         site: call.asked.site,
         idp,
         response,
         browser: &call.browser,
+        by: &by,
     };
     let finished = call.usher.sign_in.finish(callback, call.asked.now).await?;
     let mut response = match &finished.outcome {

@@ -14,7 +14,7 @@ pub(super) async fn back_channel(call: &Call<'_>, idp: &str) -> Response<String>
         Ok(token) => {
             let sign_in = &call.usher.sign_in;
             sign_in
-                .backchannel_logout(idp, &token, call.asked.now)
+                .backchannel_logout(idp, &token, &call.by(), call.asked.now)
                 .await
         }
         Err(refusal) => Err(refusal),
@@ -48,7 +48,7 @@ pub(super) async fn front_channel(call: &Call<'_>, idp: &str) -> Result<Response
     };
     let sign_in = &call.usher.sign_in;
     sign_in
-        .frontchannel_logout(idp, iss, sid, call.asked.now)
+        .frontchannel_logout(idp, iss, sid, &call.by(), call.asked.now)
         .await?;
     Ok(pages::document(StatusCode::OK, String::new()))
 }

@@ -30,6 +30,7 @@ pub(super) async fn acs(call: &Call<'_>, idp: &str) -> Result<Response<String>, 
         return Err(Refusal::new(Reason::BadRequest, cause));
     };
     let from = call.parts.headers.get("sec-fetch-site");
+    let by = call.by();
     let post = AcsPost {
         site: call.asked.site,
         idp,
@@ -37,6 +38,7 @@ pub(super) async fn acs(call: &Call<'_>, idp: &str) -> Result<Response<String>, 
         relay_state,
         browser: &call.browser,
         from_other_site: from.is_some_and(|from| from.as_bytes() == b"cross-site"),
+        by: &by,
     };
     let finished = call.usher.sign_in.finish_saml(post, call.asked.now).await?;
     let mut response = match &finished.outcome {
@@ -62,6 +64,7 @@ pub(super) async fn slo(call: &Call<'_>, idp: &str) -> Result<Response<String>, 
             arrived: Arrived::Redirect(received),
         }
     };
+    let by = call.by();
     let message = LogoutMessage {
         site: call.asked.site,
         idp,
@@ -69,6 +72,7 @@ pub(super) async fn slo(call: &Call<'_>, idp: &str) -> Result<Response<String>, 
         arrived: message.arrived,
         relay_state: message.relay_state.as_deref(),
         browser: &call.browser,
+        by: &by,
     };
     let logged_out = call.usher.sign_in.single_logout(message, call.asked.now);
     Ok(match logged_out.await? {

@@ -34,7 +34,7 @@ pub(super) async fn sign_out(call: &Call<'_>) -> Result<Response<String>, Refusa
     let signed_out = call
         .usher
         .sign_in
-        .sign_out(site, &call.browser, &return_to, call.asked.now)
+        .sign_out(site, &call.browser, &return_to, &call.by(), call.asked.now)
         .await?;
     let mut response = match &signed_out.way {
         Some(way) => leave(call, way),

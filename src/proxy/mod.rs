@@ -24,8 +24,13 @@ mod timer;
 mod tunnel;
 mod worker;
 
-pub(crate) use access_log::LogWriter;
+pub(crate) use access_log::{AccessLog, Line, LogWriter};
 pub(crate) use connect::Connector;
 pub(crate) use connection::serve_connection;
+pub(crate) use request_id::{RequestId, RequestIds};
+pub(crate) use route::{
+    Host, Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID, is_trusted,
+};
+pub(crate) use service::collect;
 pub(crate) use stats::{Totals, WorkerStats};
-pub(crate) use worker::Worker;
+pub(crate) use worker::{Open, Worker};

@@ -29,7 +29,7 @@ use super::stats::Outcome;
 use super::worker::{View, Worker};
 use crate::access::target::Target;
 use crate::config::{self, Site};
-use crate::endpoints::{self, Asked, BODY_LIMIT};
+use crate::endpoints::{self, Asked};
 use crate::pages::{self, PageContext};
 use crate::refusal::{Reason, Refusal};
 
@@ -336,7 +336,14 @@ async fn endpoint(
     body: Incoming,
     mut exchange: Box<Exchange>,
 ) -> Answer {
-    let bytes = match collect(body, view.usher.config.timeouts.response).await {
+    let limit = match endpoints::body_limit(&view.usher, &parts) {
+        Ok(limit) => limit,
+        Err(response) => {
+            exchange.outcome = Outcome::Own;
+            return answer::own(response, exchange);
+        }
+    };
+    let bytes = match collect(body, limit, view.usher.config.timeouts.response).await {
         Ok(bytes) => bytes,
         Err(refusal) => return refuse(view, Some(site), &refusal, &parts, exchange),
     };
@@ -347,8 +354,15 @@ async fn endpoint(
     answer::own(response, exchange)
 }
 
-/// Reads a body of at most [`BODY_LIMIT`] bytes.
-async fn collect(body: Incoming, within: Duration) -> Result<Bytes, Refusal> {
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// `BodyTooLarge`; `BadRequest` where it breaks off, or does not come `within` that time.
+pub(crate) async fn collect(
+    body: Incoming,
+    limit: usize,
+    within: Duration,
+) -> Result<Bytes, Refusal> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -358,10 +372,10 @@ async fn collect(body: Incoming, within: Duration) -> Result<Bytes, Refusal> {
             "the body exceeds what an endpoint reads",
         )
     };
-    if body.size_hint().lower() > BODY_LIMIT as u64 {
+    if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(within, Limited::new(body, BODY_LIMIT).collect()).await {
+    match tokio::time::timeout(within, Limited::new(body, limit).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(Refusal::new(Reason::BadRequest, error.to_string())),

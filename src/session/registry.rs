@@ -143,8 +143,8 @@ impl Registry {
     }
 
     /// Takes a session out of the cache for good, and out of a load that is under way; call it after the store knows.
-    /// True if there was one in the cache.
-    pub(super) fn end(&self, key: &SessionKey) -> bool {
+    /// Gives the one that was in the cache.
+    pub(super) fn end(&self, key: &SessionKey) -> Option<Arc<Session>> {
         let session = {
             let mut shard = self.shard(key);
             if let Some(load) = shard.loads.get(key) {
@@ -157,10 +157,7 @@ impl Registry {
             session
         };
         // Outside the lock: this wakes the streams.
-        session.is_some_and(|session| {
-            session.ended.cancel();
-            true
-        })
+        session.inspect(|session| session.ended.cancel())
     }
 
     /// Makes every load under way read again that turns out to be of this user.

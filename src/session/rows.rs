@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use sqlx::{Connection, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
-use super::{Named, OfSubject, Session, SessionKey, Which};
+use super::{Named, OfSubject, Session, SessionKey, Streams, Which};
 use crate::directory::Directory;
-use crate::identity::{IdpId, Person, Protocol, Subject};
+use crate::identity::{IdpId, Person, Protocol, Subject, UserId};
 use crate::store::{Store, StoreError};
 
 /// A session as the store has it, with the person behind it.
@@ -72,6 +72,7 @@ impl Row {
             confirmed_at: AtomicI64::new(now.as_second()),
             renew_at: AtomicI64::new(self.renew_at),
             person: ArcSwap::from_pointee(self.person),
+            streams: Streams::default(),
             ended: CancellationToken::new(),
         }
     }
@@ -137,21 +138,23 @@ pub(super) async fn read(
     }))
 }
 
-/// Writes a new session.
+/// Writes a new session; false, and nothing is written, where its user is not active (any more).
 pub(super) async fn insert(
     store: &Store,
     session: &Session,
     name_id_key: Option<&str>,
     sealed_tokens: &str,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let person = session.person.load();
     store
         .within(async {
-            sqlx::query(
+            let written = sqlx::query(
+                // One statement, so that a user who is deactivated at that moment either has this session ended
+                // or does not get it.
                 "INSERT INTO sessions (key, sid, user_id, idp, issuer, format, subject, origin, \
                  authenticated_at, acr, idp_session, name_id_key, created_at, expires_at, seen_at, \
-                 renew_at, tokens) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-                 $14, $15, $16, $17)",
+                 renew_at, tokens) SELECT $1, $2, id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+                 $14, $15, $16, $17 FROM users WHERE id = $3 AND active = 1",
             )
             .bind(session.key.to_text())
             .bind(&session.sid)
@@ -172,35 +175,38 @@ pub(super) async fn insert(
             .bind(sealed_tokens)
             .execute(store.writer())
             .await?;
-            Ok(())
+            Ok(written.rows_affected() == 1)
         })
         .await
 }
 
-/// Deletes sessions and gives their keys.
+/// The key of a session that was deleted, and its user.
+type Gone = (String, String);
+
+/// Deletes sessions and gives their keys, and whose they were.
 pub(super) async fn delete(
     store: &Store,
     which: &Which<'_>,
-) -> Result<Vec<SessionKey>, StoreError> {
-    let gone: Vec<String> = store
+) -> Result<Vec<(SessionKey, UserId)>, StoreError> {
+    let gone: Vec<Gone> = store
         .within(async {
             // A power failure must not bring an ended session back.
             let mut connection = store.durable().await?;
             Ok::<_, StoreError>(match which {
                 Which::One(key) => {
-                    sqlx::query_scalar("DELETE FROM sessions WHERE key = $1 RETURNING key")
+                    sqlx::query_as("DELETE FROM sessions WHERE key = $1 RETURNING key, user_id")
                         .bind(key.to_text())
                         .fetch_all(&mut *connection)
                         .await?
                 }
                 Which::Sid(sid) => {
-                    sqlx::query_scalar("DELETE FROM sessions WHERE sid = $1 RETURNING key")
+                    sqlx::query_as("DELETE FROM sessions WHERE sid = $1 RETURNING key, user_id")
                         .bind((*sid).to_owned())
                         .fetch_all(&mut *connection)
                         .await?
                 }
                 Which::User(user) => {
-                    sqlx::query_scalar("DELETE FROM sessions WHERE user_id = $1 RETURNING key")
+                    sqlx::query_as("DELETE FROM sessions WHERE user_id = $1 RETURNING key, user_id")
                         .bind(user.as_str().to_owned())
                         .fetch_all(&mut *connection)
                         .await?
@@ -211,28 +217,28 @@ pub(super) async fn delete(
         })
         .await?;
     Ok(gone
-        .iter()
-        .filter_map(|key| SessionKey::from_text(key))
+        .into_iter()
+        .filter_map(|(key, user)| Some((SessionKey::from_text(&key)?, UserId::new(user))))
         .collect())
 }
 
 async fn delete_of_subject(
     connection: &mut SqliteConnection,
     of: &OfSubject<'_>,
-) -> Result<Vec<String>, sqlx::Error> {
+) -> Result<Vec<Gone>, sqlx::Error> {
     let query = match (of.sub, of.idp_session) {
         (Some(sub), None) => {
-            sqlx::query_scalar("DELETE FROM sessions WHERE idp = $1 AND subject = $2 RETURNING key")
+            sqlx::query_as("DELETE FROM sessions WHERE idp = $1 AND subject = $2 RETURNING key, user_id")
                 .bind(of.idp.as_str())
                 .bind(sub)
         }
-        (None, Some(session)) => sqlx::query_scalar(
-            "DELETE FROM sessions WHERE idp = $1 AND idp_session = $2 RETURNING key",
+        (None, Some(session)) => sqlx::query_as(
+            "DELETE FROM sessions WHERE idp = $1 AND idp_session = $2 RETURNING key, user_id",
         )
         .bind(of.idp.as_str())
         .bind(session),
-        (Some(sub), Some(session)) => sqlx::query_scalar(
-            "DELETE FROM sessions WHERE idp = $1 AND subject = $2 AND idp_session = $3 RETURNING key",
+        (Some(sub), Some(session)) => sqlx::query_as(
+            "DELETE FROM sessions WHERE idp = $1 AND subject = $2 AND idp_session = $3 RETURNING key, user_id",
         )
         .bind(of.idp.as_str())
         .bind(sub)
@@ -246,11 +252,12 @@ async fn delete_of_subject(
 async fn delete_named(
     connection: &mut SqliteConnection,
     named: &Named<'_>,
-) -> Result<Vec<String>, sqlx::Error> {
+) -> Result<Vec<Gone>, sqlx::Error> {
     let name = named.name_id.key();
     if named.idp_sessions.is_empty() {
-        let query = "DELETE FROM sessions WHERE idp = $1 AND name_id_key = $2 RETURNING key";
-        return sqlx::query_scalar(query)
+        let query =
+            "DELETE FROM sessions WHERE idp = $1 AND name_id_key = $2 RETURNING key, user_id";
+        return sqlx::query_as(query)
             .bind(named.idp.as_str())
             .bind(name)
             .fetch_all(connection)
@@ -260,8 +267,8 @@ async fn delete_named(
     let mut transaction = connection.begin().await?;
     for session in named.idp_sessions {
         let query = "DELETE FROM sessions WHERE idp = $1 AND name_id_key = $2 \
-             AND idp_session = $3 RETURNING key";
-        let keys: Vec<String> = sqlx::query_scalar(query)
+             AND idp_session = $3 RETURNING key, user_id";
+        let keys: Vec<Gone> = sqlx::query_as(query)
             .bind(named.idp.as_str())
             .bind(&name)
             .bind(session)

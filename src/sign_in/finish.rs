@@ -4,7 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::cookies::{self, BrowserCookies};
 use super::pending::{Before, Flow, PendingLogin, VALID_FOR};
+use super::record::Turned;
 use super::{SignIn, looping, oidc_refusal, store_refusal};
+use crate::audit::{Actor, By};
 use crate::config::{self, IdpProtocol, Site};
 use crate::directory::{AdmitError, JoinRule};
 use crate::identity::{Attributes, IdpId, Person};
@@ -14,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::provision::Occasion;
 use crate::refusal::{FailedCheck, Reason, Refusal};
 use crate::revoke;
-use crate::session::{NewSession, Session, SessionKey, Which};
+use crate::session::{CreateError, NewSession, Session, SessionKey, Which};
 
 /// Seconds that clocks may be apart.
 const SKEW: i64 = 60;
@@ -30,6 +32,8 @@ pub struct Callback<'a> {
     pub response: AuthorizationResponse,
     /// The browser's cookies.
     pub browser: &'a BrowserCookies,
+    /// The request; who it is by turns out here.
+    pub by: &'a By,
 }
 
 /// How a callback ends for the browser.
@@ -59,6 +63,8 @@ pub(super) struct Arrival<'a> {
     pub(super) return_to: &'a str,
     /// What the browser had when it began, where its cookies do not tell now.
     pub(super) before: Option<&'a Before>,
+    /// The request, for the log.
+    pub(super) by: &'a By,
     /// Since when the person must have signed in there, where that was asked for.
     pub(super) since: Option<i64>,
 }
@@ -144,16 +150,21 @@ impl SignIn {
             let (to, cause) = (Some(&pending), "that state was used before");
             return self.go_on_or_refuse(site, browser, to, cause, now).await;
         }
-        let token = oidc
-            .redeem(response, secrets, &redirect_uri, now)
-            .await
-            .map_err(|error| oidc_refusal(&error))?;
+        let token = match oidc.redeem(response, secrets, &redirect_uri, now).await {
+            Ok(token) => token,
+            Err(error) => {
+                let (refusal, from) = (oidc_refusal(&error), (&idp.config().id, callback.by));
+                self.record_failed(&pending, from, &refusal, now).await;
+                return Err(refusal);
+            }
+        };
         let arrival = Arrival {
             idp,
             site,
             browser,
             return_to: &pending.return_to,
             before: None,
+            by: callback.by,
             since: pending.anew.then_some(pending.started_at),
         };
         let mut finished = self
@@ -184,23 +195,41 @@ impl SignIn {
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
         let idp = arrival.idp.config();
-        check_email(idp, login.attributes())?;
-        check_since(arrival.since, &login)?;
-        let join = join_rule(&self.config, idp);
-        let person = self
-            .directory
-            .admit(login.subject(), login.attributes(), join.as_ref(), now)
-            .await
-            .map_err(admit_refusal)?;
-        let cookies = self
-            .begin_session(arrival, &login, person.clone(), now)
-            .await?;
+        let (person, cookies) = match self.admitted(arrival, &login, now).await {
+            Ok(admitted) => admitted,
+            Err(turned) => {
+                self.record_turned(arrival, &login, &turned, now).await;
+                return Err(turned.refusal);
+            }
+        };
         tracing::info!(event = "signed_in", idp = %idp.id, user = %person.user, "signed in");
         let outcome = self
             .account_for(arrival.site, arrival.return_to, &person, now)
             .await
             .map(|()| arrival.return_to.to_owned());
         Ok(Finished { cookies, outcome })
+    }
+
+    /// The person with a new session, which is in the log.
+    async fn admitted(
+        &self,
+        arrival: &Arrival<'_>,
+        login: &VerifiedLogin,
+        now: Timestamp,
+    ) -> Result<(Person, Vec<String>), Turned> {
+        let idp = arrival.idp.config();
+        check_email(idp, login.attributes())?;
+        check_since(arrival.since, login)?;
+        let join = join_rule(&self.config, idp);
+        let person = self
+            .directory
+            .admit(login.subject(), login.attributes(), join.as_ref(), now)
+            .await?;
+        // What the IdP says now holds for the other sessions too.
+        self.follow(&person.user, now).await?;
+        let begun = self.begin_session(arrival, login, person.clone(), now);
+        let cookies = begun.await.map_err(|turned| turned.who_is(&person.user))?;
+        Ok((person, cookies))
     }
 
     /// An answer that cannot be used goes on where the browser has a live session (another tab was first).
@@ -234,16 +263,16 @@ impl SignIn {
         login: &VerifiedLogin,
         person: Person,
         now: Timestamp,
-    ) -> Result<Vec<String>, Refusal> {
+    ) -> Result<Vec<String>, Turned> {
         let Arrival {
             idp, site, browser, ..
         } = arrival;
-        for key in arrival.sessions_before() {
-            revoke::revoke(&self.sessions, Which::One(&key), revoke::Why::Replaced, now)
-                .await
-                .map_err(|error| store_refusal(&error))?;
-        }
         let user = person.user.clone();
+        let by = arrival.by.as_actor(Actor::User(user.clone()));
+        for key in arrival.sessions_before() {
+            self.revoke(Which::One(&key), revoke::Why::Replaced, &by, now)
+                .await?;
+        }
         let new = NewSession {
             person,
             origin: site.public_url.origin.clone(),
@@ -254,12 +283,22 @@ impl SignIn {
             renew_at: renew_at(idp.config(), now),
             ends_at: login.ends_at(),
         };
-        let (cookie, session) = self
-            .sessions
-            .create(new, now)
-            .await
-            .map_err(|error| store_refusal(&error))?;
-        self.still_there(idp, &session, now).await?;
+        let (cookie, session) = match self.sessions.create(new, now).await {
+            Ok(made) => made,
+            Err(CreateError::Store(error)) => return Err(store_refusal(&error).into()),
+            Err(error @ CreateError::Ended) => {
+                let known = self.directory.refusal_of(&user).await;
+                let known = known.map_err(|error| store_refusal(&error))?;
+                let ended = || Refusal::new(Reason::Deactivated, error.to_string()).into();
+                return Err(known.map_or_else(ended, Turned::from));
+            }
+        };
+        self.still_there(arrival, &session, now).await?;
+        if let Err(refusal) = self.record_signed_in(arrival, login, &user, now).await {
+            let why = revoke::Why::NotRecorded;
+            self.revoke(Which::One(&session.key), why, &by, now).await?;
+            return Err(refusal.into());
+        }
         self.sessions
             .reload_person(&user)
             .await
@@ -282,26 +321,26 @@ impl SignIn {
     /// The IdP may have ended its session between the answer that it gave and the session that came of it.
     async fn still_there(
         &self,
-        idp: &Idp,
+        arrival: &Arrival<'_>,
         session: &Session,
         now: Timestamp,
     ) -> Result<(), Refusal> {
+        let idp = &arrival.idp.config().id;
         let Some(sid) = &session.idp_session else {
             return Ok(());
         };
-        if !self.was_ended_there(&idp.config().id, sid).await? {
+        if !self.was_ended_there(idp, sid).await? {
             return Ok(());
         }
         let why = revoke::Why::IdpEnded;
-        revoke::revoke(&self.sessions, Which::One(&session.key), why, now)
-            .await
-            .map_err(|error| store_refusal(&error))?;
+        let by = arrival.by.as_actor(Actor::Idp(idp.clone()));
+        self.revoke(Which::One(&session.key), why, &by, now).await?;
         let cause = "the identity provider ended that session during the sign-in";
         Err(Refusal::new(Reason::IdpRefused, cause))
     }
 
     /// The account in the app that the sign-in returns to; other apps are asked at the first visit.
-    async fn account_for(
+    pub(super) async fn account_for(
         &self,
         site: &Site,
         return_to: &str,
@@ -393,7 +432,8 @@ pub(crate) fn domain_of(email: &str) -> Option<String> {
     (!domain.is_empty()).then(|| domain.to_lowercase())
 }
 
-/// `same_users_as` in both directions: the IdPs that count as one population, within the domains that both may assert.
+/// `same_users_as` in both directions: the IdPs that count as one population, within the domains that both may assert;
+/// and the domains for which the IdP's word counts without `email_verified`, for invitations.
 pub(super) fn join_rule(config: &config::Config, idp: &config::Idp) -> Option<JoinRule> {
     let linked = |other: &&std::sync::Arc<config::Idp>| {
         other.id != idp.id
@@ -407,9 +447,10 @@ pub(super) fn join_rule(config: &config::Config, idp: &config::Idp) -> Option<Jo
         .filter(|domain| idp.email_domains.contains(domain))
         .cloned()
         .collect();
-    (!with.is_empty()).then(|| JoinRule {
+    (!with.is_empty() || !idp.email_domains.is_empty()).then(|| JoinRule {
         with: with.iter().map(|other| other.id.clone()).collect(),
         domains,
+        own_domains: idp.email_domains.clone(),
     })
 }
 
@@ -417,7 +458,7 @@ pub(super) fn admit_refusal(error: AdmitError) -> Refusal {
     let reason = match &error {
         AdmitError::Store(_) => Reason::StoreDown,
         AdmitError::EmailTaken(_) | AdmitError::UsernameTaken(_) => Reason::IdentityConflict,
-        AdmitError::Deactivated(_) => Reason::Deactivated,
+        AdmitError::Deactivated { .. } => Reason::Deactivated,
     };
     Refusal::new(reason, error.to_string())
 }

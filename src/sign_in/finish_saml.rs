@@ -6,6 +6,7 @@ use super::cookies::BrowserCookies;
 use super::finish::{Arrival, Finished};
 use super::pending::{Before, Flow, PendingLogin};
 use super::{SignIn, saml_refusal, store_refusal};
+use crate::audit::By;
 use crate::claims;
 use crate::config::Site;
 use crate::identity::IdpId;
@@ -29,6 +30,8 @@ pub struct AcsPost<'a> {
     pub browser: &'a BrowserCookies,
     /// Whether the browser says that another site posted it, so that it left its session cookie out.
     pub from_other_site: bool,
+    /// The request; who it is by turns out here.
+    pub by: &'a By,
 }
 
 /// A sign-in that a response answers.
@@ -97,7 +100,14 @@ impl SignIn {
     ) -> Result<Finished, Refusal> {
         let pending = &found.pending;
         let origin = Origin::Requested(&found.request_id);
-        let response = self.redeem(saml, post, origin, now).await?;
+        let response = match self.redeem(saml, post, origin, now).await {
+            Ok(response) => response,
+            Err(refusal) => {
+                let from = (&idp.config().id, post.by);
+                self.record_failed(pending, from, &refusal, now).await;
+                return Err(refusal);
+            }
+        };
         if !self.claim(pending, now).await? {
             // The back button, or a form sent twice: the session that the first one made is not shown to a POST of another site.
             if post.from_other_site {
@@ -114,6 +124,7 @@ impl SignIn {
             browser: post.browser,
             return_to: &pending.return_to,
             before: pending.before.as_ref(),
+            by: post.by,
             since: pending.anew.then_some(pending.started_at),
         };
         // The state cookie stays until its time is over, so that the back button can be told from a lost sign-in.
@@ -159,6 +170,7 @@ impl SignIn {
             browser: post.browser,
             return_to: landing(post.site, post.relay_state),
             before: Some(&before),
+            by: post.by,
             since: None,
         };
         self.let_in_once(&arrival, response, now).await
@@ -184,10 +196,15 @@ impl SignIn {
         response: VerifiedResponse,
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
-        self.claim_assertion(&arrival.idp.config().id, &response)
-            .await?;
-        self.let_in(arrival, VerifiedLogin::from(response), now)
-            .await
+        let claimed = self.claim_assertion(&arrival.idp.config().id, &response);
+        let claimed = claimed.await;
+        let login = VerifiedLogin::from(response);
+        if let Err(refusal) = claimed {
+            let turned = refusal.into();
+            self.record_turned(arrival, &login, &turned, now).await;
+            return Err(turned.refusal);
+        }
+        self.let_in(arrival, login, now).await
     }
 
     /// Uses an assertion up.

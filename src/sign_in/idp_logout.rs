@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::pending::VALID_FOR;
 use super::{SignIn, oidc_refusal, store_refusal};
+use crate::audit::{Actor, By};
 use crate::claims;
 use crate::identity::IdpId;
 use crate::idp::Idp;
@@ -25,6 +26,7 @@ impl SignIn {
         &self,
         idp: &str,
         token: &str,
+        by: &By,
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let oidc = self.oidc_idp(idp)?;
@@ -56,7 +58,7 @@ impl SignIn {
             sub: token.sub(),
             idp_session: token.sid(),
         };
-        self.ended_there(of, now).await
+        self.ended_there(of, by, now).await
     }
 
     /// Takes a front-channel call. It is not signed; what it names is a session that only the IdP and usher know of.
@@ -68,6 +70,7 @@ impl SignIn {
         idp: &str,
         iss: &str,
         sid: &str,
+        by: &By,
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let oidc = self.oidc_idp(idp)?;
@@ -80,11 +83,11 @@ impl SignIn {
             sub: None,
             idp_session: Some(sid),
         };
-        self.ended_there(of, now).await
+        self.ended_there(of, by, now).await
     }
 
     /// First the mark, then the end: a sign-in that is finishing meanwhile sees the one or is hit by the other.
-    async fn ended_there(&self, of: OfSubject<'_>, now: Timestamp) -> Result<(), Refusal> {
+    async fn ended_there(&self, of: OfSubject<'_>, by: &By, now: Timestamp) -> Result<(), Refusal> {
         if let Some(sid) = of.idp_session {
             let until = now + SignedDuration::from_secs(VALID_FOR);
             self.claims
@@ -92,10 +95,9 @@ impl SignIn {
                 .await
                 .map_err(|error| store_refusal(&error))?;
         }
-        let why = revoke::Why::IdpEnded;
-        revoke::revoke(&self.sessions, Which::Subject(of), why, now)
-            .await
-            .map_err(|error| store_refusal(&error))?;
+        let by = by.as_actor(Actor::Idp(of.idp.clone()));
+        self.revoke(Which::Subject(of), revoke::Why::IdpEnded, &by, now)
+            .await?;
         Ok(())
     }
 

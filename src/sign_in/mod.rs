@@ -2,13 +2,18 @@
 
 mod begin;
 pub mod cookies;
+mod enrol;
 mod finish;
 mod finish_saml;
 #[cfg(test)]
 mod fixtures;
+mod form_token;
 mod idp_logout;
+pub mod invite;
+mod local;
 mod looping;
 mod pending;
+mod record;
 mod renew;
 mod return_to;
 mod sign_out;
@@ -16,9 +21,13 @@ mod single_logout;
 pub mod test_run;
 
 pub use begin::{Begin, Begun};
+pub use enrol::{EnrolForm, Enrolled, Mistake, Offer, Opened};
 pub(crate) use finish::domain_of;
 pub use finish::{Callback, Finished};
 pub use finish_saml::AcsPost;
+pub use form_token::FormToken;
+pub use invite::Invited;
+pub use local::{LocalForm, LocalVisit};
 pub use return_to::ReturnTo;
 pub use sign_out::SignedOut;
 pub use single_logout::{LoggedOut, LogoutMessage};
@@ -31,18 +40,22 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use url::Url;
 
+use crate::audit::By;
 use crate::claims::Claims;
-use crate::config::{self, Config, Site};
+use crate::config::{self, Config, MailConfig, Site};
 use crate::directory::{Directory, Switch};
-use crate::identity::IdpId;
+use crate::identity::{IdpId, UserId};
 use crate::idp::Idp;
 use crate::idp::oidc::OidcError;
 use crate::idp::saml::{SamlError, SamlIdp};
+use crate::local::password::Hasher;
+use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::provision::Provisioner;
 use crate::refusal::{FailedCheck, Reason, Refusal};
+use crate::revoke::{self, Why};
 use crate::seal::SealRing;
-use crate::session::Sessions;
+use crate::session::{Sessions, Which};
 
 /// What the story needs of the rest.
 #[derive(Debug)]
@@ -56,6 +69,8 @@ pub struct SignIn {
     seal: Arc<SealRing>,
     metrics: Arc<Metrics>,
     renewing: renew::Renewing,
+    mailer: Option<Arc<Mailer>>,
+    passwords: Hasher,
     test_runs: Arc<test_run::TestRuns>,
     /// What an admin said instead of the file.
     switches: ArcSwap<HashMap<IdpId, Switch>>,
@@ -92,7 +107,10 @@ impl SignIn {
             metrics,
             test_runs,
         } = parts;
+        let mailer = config.mail.as_ref().and_then(mailer);
         Self {
+            mailer,
+            passwords: Hasher::default(),
             config,
             idps,
             sessions,
@@ -175,9 +193,9 @@ impl SignIn {
         let idp = self.saml_idp(id)?;
         let (mut acs, mut slo) = (Vec::new(), Vec::new());
         let is_top = |site: &&Arc<Site>| site.public_url == self.config.public_url;
-        let sites = &self.config.sites;
-        let first = sites.iter().filter(is_top);
-        for site in first.chain(sites.iter().filter(|site| !is_top(site))) {
+        let sites = || self.config.sign_in_sites();
+        let first = sites().filter(is_top);
+        for site in first.chain(sites().filter(|site| !is_top(site))) {
             acs.push(self.acs(site, &idp.config().id));
             slo.push(self.saml_url(site, &idp.config().id, "slo"));
         }
@@ -219,6 +237,31 @@ impl SignIn {
         origins
     }
 
+    /// Lets what a sign-in or a renewal changed take effect everywhere.
+    async fn follow(&self, user: &UserId, now: Timestamp) -> Result<(), Refusal> {
+        let scene = revoke::Scene {
+            config: &self.config,
+            directory: &self.directory,
+            sessions: &self.sessions,
+        };
+        let followed = revoke::follow(scene, user, Why::AccessLost, now).await;
+        self.provisioner.wake();
+        followed.map_err(|error| store_refusal(&error))
+    }
+
+    /// Ends sessions, with their line in the log.
+    async fn revoke(
+        &self,
+        which: Which<'_>,
+        why: Why,
+        by: &By,
+        now: Timestamp,
+    ) -> Result<usize, Refusal> {
+        revoke::revoke(&self.sessions, self.directory.audit(), which, why, by, now)
+            .await
+            .map_err(|error| store_refusal(&error))
+    }
+
     /// The redirect URI to register at an IdP for a site: one for each IdP, against mix-up (RFC 9700 4.4).
     pub(crate) fn redirect_uri(&self, site: &Site, idp: &IdpId) -> Result<Url, Refusal> {
         let text = format!(
@@ -239,6 +282,17 @@ impl SignIn {
             "{}{}/saml/{idp}/{endpoint}",
             site.public_url.origin, self.config.prefix
         )
+    }
+}
+
+/// The config was checked; what can still be wrong is the list of certificate authorities.
+fn mailer(config: &MailConfig) -> Option<Arc<Mailer>> {
+    match Mailer::new(config) {
+        Ok(mailer) => Some(Arc::new(mailer)),
+        Err(error) => {
+            tracing::error!(cause = %error, "no mail can be sent");
+            None
+        }
     }
 }
 

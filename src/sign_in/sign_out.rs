@@ -7,6 +7,7 @@ use url::Url;
 
 use super::cookies::{self, BrowserCookies};
 use super::{ReturnTo, SignIn, store_refusal};
+use crate::audit::{Actor, By};
 use crate::config::Site;
 use crate::idp::Idp;
 use crate::idp::oidc::OidcIdp;
@@ -38,6 +39,7 @@ impl SignIn {
         site: &Site,
         browser: &BrowserCookies,
         return_to: &ReturnTo,
+        by: &By,
         now: Timestamp,
     ) -> Result<SignedOut, Refusal> {
         let mut signed_out = SignedOut {
@@ -45,7 +47,7 @@ impl SignIn {
             only_here: false,
             cookies: forget_all(site, browser),
         };
-        let Some((session, tokens)) = self.ended(site, browser, now).await? else {
+        let Some((session, tokens)) = self.ended(site, browser, by, now).await? else {
             return Ok(signed_out);
         };
         let person = session.person.load_full();
@@ -80,6 +82,7 @@ impl SignIn {
         &self,
         site: &Site,
         browser: &BrowserCookies,
+        by: &By,
         now: Timestamp,
     ) -> Result<Option<(Arc<Session>, Tokens)>, Refusal> {
         let Some(key) = browser.session_key(site) else {
@@ -92,10 +95,9 @@ impl SignIn {
         };
         let tokens = self.sessions.tokens(&key).await;
         let tokens = tokens.map_err(|error| store_refusal(&error))?;
-        let why = revoke::Why::SignedOut;
-        revoke::revoke(&self.sessions, Which::One(&key), why, now)
-            .await
-            .map_err(|error| store_refusal(&error))?;
+        let by = by.as_actor(Actor::User(session.person.load().user.clone()));
+        self.revoke(Which::One(&key), revoke::Why::SignedOut, &by, now)
+            .await?;
         Ok(Some((session, tokens)))
     }
 

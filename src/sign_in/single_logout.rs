@@ -6,6 +6,7 @@ use subtle::ConstantTimeEq;
 
 use super::cookies::{self, BrowserCookies};
 use super::{SignIn, saml_refusal, store_refusal};
+use crate::audit::{Actor, By};
 use crate::claims;
 use crate::config::Site;
 use crate::identity::{IdpId, NameId};
@@ -47,6 +48,8 @@ pub struct LogoutMessage<'a> {
     pub relay_state: Option<&'a str>,
     /// The browser's cookies.
     pub browser: &'a BrowserCookies,
+    /// The request; it is the IdP's where it verifies.
+    pub by: &'a By,
 }
 
 /// How a message at the single logout service ends for the browser.
@@ -151,10 +154,9 @@ impl SignIn {
             name_id: request.name_id(),
             idp_sessions: request.session_indexes(),
         };
-        let why = revoke::Why::IdpEnded;
-        revoke::revoke(&self.sessions, Which::Named(named), why, now)
-            .await
-            .map_err(|error| store_refusal(&error))?;
+        let by = message.by.as_actor(Actor::Idp(idp.clone()));
+        self.revoke(Which::Named(named), revoke::Why::IdpEnded, &by, now)
+            .await?;
         let answer = saml
             .answer_logout(&request, LogoutStatus::Success, message.relay_state, now)
             .await

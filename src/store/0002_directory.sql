@@ -1,11 +1,14 @@
 -- People as admins see them. The profile is what was said last, by a sign-in, by SCIM or by an invitation.
 -- `search` is name, e-mail and username in lower case. `invited` is 1 until the invitation is accepted.
+-- `users.signed_in_at` is 0 for who never signed in.
 ALTER TABLE users ADD COLUMN email TEXT;
 ALTER TABLE users ADD COLUMN name TEXT;
 ALTER TABLE users ADD COLUMN username TEXT;
 ALTER TABLE users ADD COLUMN search TEXT NOT NULL DEFAULT '';
 ALTER TABLE users ADD COLUMN invited BIGINT NOT NULL DEFAULT 0;
-CREATE INDEX users_by_name ON users (search, id);
+-- The list of people is read from it alone, and counted.
+CREATE INDEX users_by_name ON users (search, id, active, invited);
+CREATE INDEX users_by_invitation ON users (id) WHERE invited = 1;
 
 -- Why a user is deactivated, by who said so; `users.active` is 1 exactly while there is none.
 CREATE TABLE user_blocks (
@@ -28,10 +31,11 @@ CREATE TABLE grants (
     PRIMARY KEY (user_id, app, role, source)
 );
 
+-- Not tied to `users`: who was invited and never came is forgotten, the invitation stays on record.
 CREATE TABLE invitations (
     id           TEXT   NOT NULL PRIMARY KEY,
     token_hash   TEXT   NOT NULL UNIQUE,
-    user_id      TEXT   NOT NULL REFERENCES users (id),
+    user_id      TEXT   NOT NULL,
     email        TEXT   NOT NULL,
     email_key    TEXT   NOT NULL,
     name         TEXT,
@@ -94,7 +98,12 @@ CREATE TABLE api_tokens (
     revoked_at   BIGINT
 );
 
--- SCIM resources, one name space for each IdP. `document` is the resource as it was sent, without what stands in columns.
+-- What finds the person of a subject in the IdP's directory (`scim.match`), as the last sign-in said it.
+ALTER TABLE subjects ADD COLUMN directory_key TEXT;
+CREATE INDEX subjects_by_directory_key ON subjects (idp, directory_key);
+CREATE INDEX subjects_by_value ON subjects (idp, value);
+
+-- SCIM resources, one name space for each IdP. `document` is the resource as it was sent, without id, meta, groups and members.
 CREATE TABLE scim_users (
     idp           TEXT   NOT NULL,
     id            TEXT   NOT NULL,
@@ -113,7 +122,7 @@ CREATE TABLE scim_users (
 );
 CREATE INDEX scim_users_by_user ON scim_users (user_id);
 CREATE INDEX scim_users_by_external_id ON scim_users (idp, external_id);
-CREATE INDEX scim_users_by_match ON scim_users (idp, match_value);
+CREATE UNIQUE INDEX scim_users_by_match ON scim_users (idp, match_value);
 
 CREATE TABLE scim_groups (
     idp              TEXT   NOT NULL,
@@ -128,6 +137,7 @@ CREATE TABLE scim_groups (
     PRIMARY KEY (idp, id),
     UNIQUE (idp, display_name_key)
 );
+CREATE INDEX scim_groups_by_external_id ON scim_groups (idp, external_id);
 
 CREATE TABLE scim_members (
     idp       TEXT NOT NULL,
@@ -148,6 +158,7 @@ CREATE TABLE scim_marks (
     at      BIGINT NOT NULL,
     PRIMARY KEY (idp, kind, value)
 );
+CREATE INDEX scim_marks_by_user ON scim_marks (user_id);
 
 -- Users who changed since the apps were looked at: written with the change, taken away when every app was told or needs nothing.
 CREATE TABLE changes (
@@ -161,13 +172,15 @@ CREATE INDEX changes_by_time ON changes (look_at);
 -- Whether the app was told last that the user is active.
 ALTER TABLE accounts ADD COLUMN active BIGINT NOT NULL DEFAULT 1;
 
--- The outbox is `events`: one waits for each user and app. `state` is `waiting` or `dead`; `inline` ones are tried by the visit that made them first.
-ALTER TABLE events ADD COLUMN kind TEXT NOT NULL DEFAULT '';
+-- The outbox is `events`: one waits for each user and app. `state` is `waiting` or `dead`. `begun_at` is when the present series of tries
+-- began: when it was made, or tried anew by an admin.
+ALTER TABLE events ADD COLUMN kind TEXT NOT NULL DEFAULT 'user.updated';
 ALTER TABLE events ADD COLUMN state TEXT NOT NULL DEFAULT 'waiting';
 ALTER TABLE events ADD COLUMN tries BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE events ADD COLUMN next_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE events ADD COLUMN begun_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE events ADD COLUMN last_error TEXT;
-CREATE INDEX events_by_time ON events (state, next_at);
+CREATE INDEX events_by_time ON events (app, state, next_at);
 
 -- What became of events.
 CREATE TABLE deliveries (
@@ -184,7 +197,7 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_by_time ON deliveries (done_at, id);
 CREATE INDEX deliveries_by_user ON deliveries (user_id, done_at);
 
--- Append only. `hash` is SHA-256 over the line and the hash before it; `anchor` keeps the hash of the last line that retention took away.
+-- Append only. `hash` is SHA-256 over the line and the hash before it.
 CREATE TABLE audit (
     number     BIGINT NOT NULL PRIMARY KEY,
     at         BIGINT NOT NULL,
@@ -200,13 +213,21 @@ CREATE TABLE audit (
     details    TEXT   NOT NULL,
     hash       TEXT   NOT NULL
 );
+-- The list is read newest first, through one of these.
 CREATE INDEX audit_by_time ON audit (at, number);
-CREATE INDEX audit_by_user ON audit (user_id, number);
-CREATE INDEX audit_by_action ON audit (action, number);
+CREATE INDEX audit_by_action ON audit (action, at, number);
+CREATE INDEX audit_by_actor ON audit (actor, at, number);
+CREATE INDEX audit_by_outcome ON audit (outcome, at, number);
+CREATE INDEX audit_by_user ON audit (user_id, at, number) WHERE user_id IS NOT NULL;
+CREATE INDEX audit_by_app ON audit (app, at, number) WHERE app IS NOT NULL;
+CREATE INDEX audit_by_idp ON audit (idp, at, number) WHERE idp IS NOT NULL;
 
-CREATE TABLE audit_anchor (
-    number BIGINT NOT NULL PRIMARY KEY,
+-- The ends of the chain: `head` is the last line, `anchor` the last one that retention took away.
+CREATE TABLE audit_ends (
+    name   TEXT   NOT NULL PRIMARY KEY,
+    number BIGINT NOT NULL,
     hash   TEXT   NOT NULL
 );
+INSERT INTO audit_ends (name, number, hash) VALUES ('head', 0, ''), ('anchor', 0, '');
 
 CREATE INDEX sessions_by_time ON sessions (created_at, sid);

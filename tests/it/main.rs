@@ -2,11 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod admin_api;
+mod admin_pages;
 mod attacks;
+mod audit;
 mod layers;
+mod local;
 mod logout;
 mod oidc;
 mod saml;
+mod scim;
 mod story;
 mod streams;
 mod support;

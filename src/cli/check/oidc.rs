@@ -19,7 +19,7 @@ const ALGORITHMS: [&str; 9] = [
 
 /// URLs that it must know.
 pub(super) fn to_register(check: &str, idp: &Idp, config: &Config, lines: &mut Lines) {
-    for site in &config.sites {
+    for site in config.sign_in_sites() {
         let base = format!("{}{}", site.public_url.origin, config.prefix);
         lines.note(
             check,

@@ -31,7 +31,7 @@ const PAGE: usize = 1024 * 1024;
 pub(super) fn to_register(check: &str, idp: &Idp, config: &Config, lines: &mut Lines) {
     let entity_id = config.saml_entity_id(&idp.id);
     lines.note(check, format!("Entity ID (Audience) {entity_id}"));
-    for site in &config.sites {
+    for site in config.sign_in_sites() {
         let base = format!(
             "{}{}/saml/{}",
             site.public_url.origin, config.prefix, idp.id

@@ -218,6 +218,16 @@ fn every_uri_to_register_is_named() {
     );
 }
 
+#[test]
+fn what_the_admin_pages_need_is_to_be_registered_too() {
+    let text = "listen: 127.0.0.1:4180\npublic_url: http://localhost:4180\nadmin: { listen: '127.0.0.1:4181', public_url: 'https://usher.corp.example', allow: { groups: { acme: [admins] } } }\nidentity_providers:\n  - id: acme\n    oidc: { issuer: 'https://a.example', client_id: usher, client_auth: none }\napps:\n  - id: wiki\n    upstream: http://127.0.0.1:1\n";
+    let config = parse("u", text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    let mut lines = Lines::default();
+    to_register(&config, &mut lines);
+    let uri = "redirect URI https://usher.corp.example/_usher/oidc/acme/callback";
+    assert!(lines.0.iter().any(|line| line.what == uri), "{lines:#?}");
+}
+
 /// A certificate for `name` with its key in a folder, in a config that listens with them.
 fn tls(name: &str, until: (i32, u8, u8), own_key: bool) -> (tempfile::TempDir, Config) {
     let folder = tempfile::tempdir().unwrap();

@@ -28,6 +28,8 @@ pub(crate) struct Hop {
 #[derive(Clone, Debug)]
 pub(crate) struct Browser {
     usher: SocketAddr,
+    /// Hosts that are elsewhere.
+    elsewhere: Vec<(String, SocketAddr)>,
     /// Speak TLS to usher.
     pub(crate) tls: bool,
     pub(crate) cookies: Vec<Cookie>,
@@ -40,15 +42,26 @@ impl Browser {
     pub(crate) fn new(usher: SocketAddr) -> Self {
         Self {
             usher,
+            elsewhere: Vec::new(),
             tls: false,
             cookies: Vec::new(),
             hops: Vec::new(),
         }
     }
 
+    /// Where usher listens.
+    pub(crate) fn address_of_usher(&self) -> SocketAddr {
+        self.usher
+    }
+
     /// After a restart usher may listen elsewhere.
     pub(crate) fn move_to(&mut self, usher: SocketAddr) {
         self.usher = usher;
+    }
+
+    /// Finds a host at an address, as DNS would.
+    pub(crate) fn find(&mut self, host: &str, address: SocketAddr) {
+        self.elsewhere.push((host.to_owned(), address));
     }
 
     /// Loads a page as a click or the address bar does; no redirect is followed.
@@ -112,6 +125,10 @@ impl Browser {
     }
 
     fn address(&self, url: &Url) -> SocketAddr {
+        let host = url.host_str().unwrap_or_default();
+        if let Some((_, address)) = self.elsewhere.iter().find(|(known, _)| known == host) {
+            return *address;
+        }
         match url.host() {
             Some(url::Host::Ipv4(ip)) => (ip, url.port_or_known_default().unwrap_or(80)).into(),
             Some(url::Host::Domain("localhost")) => {

@@ -15,6 +15,11 @@ use super::wire::Answer;
 /// The origin that people see.
 pub(crate) const ORIGIN: &str = "https://wiki.test";
 
+/// The origin of the admin pages, where a story has them.
+pub(crate) const ADMIN_ORIGIN: &str = "https://usher.test";
+/// The token of the admin API in [`admin`].
+pub(crate) const ADMIN_TOKEN: &str = "admin-token-of-the-tests-0123456789";
+
 /// Everything that one story needs.
 pub(crate) struct Company {
     pub(crate) idp: TestIdp,
@@ -129,10 +134,25 @@ impl Company {
 /// Makes usher known to an IdP, by the URIs that `usher check` prints.
 pub(crate) fn register(idp: &TestIdp, id: &str) {
     idp.register(Client {
-        redirect_uris: RedirectUris::Exact(vec![format!("{ORIGIN}/_usher/oidc/{id}/callback")]),
+        redirect_uris: RedirectUris::Exact(
+            [ORIGIN, ADMIN_ORIGIN]
+                .map(|origin| format!("{origin}/_usher/oidc/{id}/callback"))
+                .to_vec(),
+        ),
         post_logout_redirect_uris: RedirectUris::Exact(vec![format!("{ORIGIN}/_usher/sign-out")]),
         ..Client::confidential(CLIENT_ID, CLIENT_SECRET)
     });
+}
+
+/// The top-level lines of an admin listener whose pages are for Acme's `admins`.
+pub(crate) fn admin() -> Vec<String> {
+    vec![
+        "admin:".to_owned(),
+        "  listen: \"127.0.0.1:0\"".to_owned(),
+        format!("  public_url: {ADMIN_ORIGIN}"),
+        format!("  token: {ADMIN_TOKEN}"),
+        "  allow: { groups: { acme: [admins] } }".to_owned(),
+    ]
 }
 
 /// A page of the app.

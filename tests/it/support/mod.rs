@@ -15,7 +15,9 @@
 pub(crate) mod browser;
 pub(crate) mod callback;
 pub(crate) mod company;
+pub(crate) mod local;
 pub(crate) mod process;
 pub(crate) mod reading;
 pub(crate) mod recorder;
+pub(crate) mod scim;
 pub(crate) mod wire;

@@ -21,6 +21,7 @@ pub(crate) struct Usher {
     environment: Vec<(String, String)>,
     public: SocketAddr,
     metrics: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
 }
 
 /// usher ended before it listened: its exit code and all it printed.
@@ -54,21 +55,23 @@ impl Usher {
             environment: environment.to_vec(),
             public: ([127, 0, 0, 1], 0).into(),
             metrics: None,
+            admin: None,
         };
-        usher
-            .wait_until_listening(config.contains("metrics:"))
-            .await?;
+        usher.wait_until_listening(config).await?;
         Ok(usher)
     }
 
-    async fn wait_until_listening(&mut self, with_metrics: bool) -> Result<(), Refused> {
+    async fn wait_until_listening(&mut self, config: &str) -> Result<(), Refused> {
+        let with_metrics = config.contains("metrics:");
+        let with_admin = config.lines().any(|line| line.starts_with("admin:"));
         let until = Instant::now() + START;
         loop {
-            let (public, metrics) = bound(&self.log());
+            let (public, metrics, admin) = bound(&self.log());
             if let Some(public) = public
                 && (metrics.is_some() || !with_metrics)
+                && (admin.is_some() || !with_admin)
             {
-                (self.public, self.metrics) = (public, metrics);
+                (self.public, self.metrics, self.admin) = (public, metrics, admin);
                 return Ok(());
             }
             let exited = self.child.try_wait().unwrap();
@@ -92,6 +95,11 @@ impl Usher {
     /// Where `/healthz` and `/metrics` are.
     pub(crate) fn metrics(&self) -> Option<SocketAddr> {
         self.metrics
+    }
+
+    /// Where the API, SCIM and the admin pages are.
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// The process id.
@@ -131,8 +139,8 @@ impl Usher {
         let earlier = self.log();
         let (child, log) = spawn(self.directory.path(), &self.environment);
         (self.child, self.log) = (child, log);
-        let with_metrics = self.metrics.is_some();
-        let outcome = self.wait_until_listening(with_metrics).await;
+        let config = std::fs::read_to_string(self.path().join("usher.yaml")).unwrap();
+        let outcome = self.wait_until_listening(&config).await;
         self.log
             .lock()
             .unwrap()
@@ -268,9 +276,9 @@ fn collect(stream: impl std::io::Read + Send + 'static, into: Arc<Mutex<String>>
     });
 }
 
-/// The public and the metrics address by the log's lines `"message":"listening"`.
-fn bound(log: &str) -> (Option<SocketAddr>, Option<SocketAddr>) {
-    let mut found = (None, None);
+/// The public, the metrics and the admin address by the log's lines `"message":"listening"`.
+fn bound(log: &str) -> (Option<SocketAddr>, Option<SocketAddr>, Option<SocketAddr>) {
+    let mut found = (None, None, None);
     for line in log.lines() {
         let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else {
             continue;
@@ -288,6 +296,7 @@ fn bound(log: &str) -> (Option<SocketAddr>, Option<SocketAddr>) {
         match field("listener").as_str() {
             "public" => found.0 = field("address").parse().ok(),
             "metrics" => found.1 = field("address").parse().ok(),
+            "admin" => found.2 = field("address").parse().ok(),
             _ => {}
         }
     }
@@ -301,8 +310,10 @@ mod tests {
     #[test]
     fn reads_the_bound_addresses_from_the_log() {
         let log = "warm\n{\"message\":\"listening\",\"listener\":\"public\",\"address\":\"127.0.0.1:5\"}\n\
-                   {\"fields\":{\"message\":\"listening\",\"listener\":\"metrics\",\"address\":\"127.0.0.1:6\"}}\n";
-        let (public, metrics) = bound(log);
+                   {\"fields\":{\"message\":\"listening\",\"listener\":\"metrics\",\"address\":\"127.0.0.1:6\"}}\n\
+                   {\"message\":\"listening\",\"listener\":\"admin\",\"address\":\"127.0.0.1:7\"}\n";
+        let (public, metrics, admin) = bound(log);
+        assert_eq!(admin.unwrap().port(), 7);
         assert_eq!(public.unwrap().port(), 5);
         assert_eq!(metrics.unwrap().port(), 6);
     }

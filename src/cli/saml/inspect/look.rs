@@ -163,8 +163,7 @@ fn id_of(origin: Origin<'_>) -> String {
 /// The assertion consumer service of each site.
 fn acs_urls(config: &Config, idp: &Idp) -> Vec<String> {
     config
-        .sites
-        .iter()
+        .sign_in_sites()
         .map(|site| {
             let Config { prefix, .. } = config;
             format!("{}{prefix}/saml/{}/acs", site.public_url.origin, idp.id)

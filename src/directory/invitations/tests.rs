@@ -1,0 +1,440 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::audit::By;
+use crate::config::StoreConfig;
+use crate::directory::{AdmitError, JoinRule};
+use crate::identity::{Attributes, GrantSource, IdpId, Person, Protocol, Subject};
+use crate::secret::Secret;
+use crate::store::Store;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn later(hours: i64) -> Timestamp {
+    now() + SignedDuration::from_hours(hours)
+}
+
+async fn memory() -> Directory {
+    Directory::over(Store::open(&StoreConfig::Memory).await.unwrap())
+}
+
+fn new(email: &str) -> NewInvitation {
+    NewInvitation {
+        email: email.to_owned(),
+        name: Some("Ann Adams".to_owned()),
+        grants: vec![
+            (AppId::new("wiki"), vec![Role::new("editor")]),
+            (AppId::new("files"), vec![]),
+        ],
+        password: false,
+        break_glass: false,
+        expires_at: later(24),
+    }
+}
+
+fn subject(idp: &str, value: &str) -> Subject {
+    Subject {
+        idp: IdpId::new(idp),
+        protocol: Protocol::Oidc,
+        issuer: format!("https://{idp}.example"),
+        format: String::new(),
+        value: value.to_owned(),
+    }
+}
+
+fn says(email: &str, verified: Option<bool>) -> Attributes {
+    Attributes {
+        email: Some(email.to_owned()),
+        email_verified: verified,
+        ..Attributes::default()
+    }
+}
+
+async fn invite(directory: &Directory, new: &NewInvitation) -> (Invitation, Secret) {
+    directory.invite(new, &By::system(), now()).await.unwrap()
+}
+
+async fn sign_in(
+    directory: &Directory,
+    subject: &Subject,
+    attributes: &Attributes,
+) -> Result<Person, AdmitError> {
+    directory.admit(subject, attributes, None, later(1)).await
+}
+
+async fn count(directory: &Directory, query: &'static str) -> i64 {
+    sqlx::query_scalar(query)
+        .fetch_one(&directory.store.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_verified_sign_in_accepts_it_and_has_its_roles() {
+    let directory = memory().await;
+    let (invitation, token) = invite(&directory, &new("Ann@Acme.example")).await;
+    let ann = says("ann@acme.example", Some(true));
+    let person = sign_in(&directory, &subject("acme", "1"), &ann)
+        .await
+        .unwrap();
+    assert_eq!(person.user, invitation.user);
+    let grants: Vec<_> = person
+        .grants
+        .iter()
+        .map(|grant| {
+            (
+                grant.app.as_str(),
+                grant.role.as_ref().map(Role::as_str),
+                grant.source,
+            )
+        })
+        .collect();
+    let by = GrantSource::Invitation;
+    assert_eq!(grants, [("files", None, by), ("wiki", Some("editor"), by)]);
+    let link = directory.invitation_of_link(token.expose(), later(1)).await;
+    assert!(matches!(link.unwrap(), Link::Used));
+    assert_eq!(count(&directory, "SELECT invited FROM users").await, 0);
+    // Used up: the address, given to somebody else there, is no key to it.
+    let other = sign_in(&directory, &subject("acme", "2"), &ann).await;
+    assert!(matches!(other, Err(AdmitError::EmailTaken(_))), "{other:?}");
+}
+
+#[tokio::test]
+async fn an_address_counts_only_where_the_idp_vouches_for_it() {
+    let directory = memory().await;
+    let (invitation, _) = invite(&directory, &new("ann@acme.example")).await;
+    for verified in [None, Some(false)] {
+        let ann = says("ann@acme.example", verified);
+        let refused = sign_in(&directory, &subject("globex", "1"), &ann).await;
+        assert!(
+            matches!(refused, Err(AdmitError::EmailTaken(_))),
+            "{refused:?}"
+        );
+    }
+    let own = |domain: &str| JoinRule {
+        own_domains: vec![domain.to_owned()],
+        ..JoinRule::default()
+    };
+    let silent = says("ann@acme.example", None);
+    let acme = subject("acme", "1");
+    for (rule, accepted) in [(own("globex.example"), false), (own("acme.example"), true)] {
+        let person = directory.admit(&acme, &silent, Some(&rule), later(1)).await;
+        let user = person.ok().map(|person| person.user);
+        assert_eq!(user, accepted.then(|| invitation.user.clone()));
+    }
+}
+
+#[tokio::test]
+async fn what_expired_or_was_withdrawn_gives_nothing_and_holds_nothing() {
+    for withdraw in [false, true] {
+        let directory = memory().await;
+        let (invitation, token) = invite(&directory, &new("ann@acme.example")).await;
+        let at = if withdraw { later(1) } else { later(25) };
+        if withdraw {
+            let by = By::system();
+            assert!(
+                directory
+                    .withdraw_invitation(&invitation.id, &by, at)
+                    .await
+                    .unwrap()
+            );
+            assert!(
+                !directory
+                    .withdraw_invitation(&invitation.id, &by, at)
+                    .await
+                    .unwrap()
+            );
+            assert_eq!(count(&directory, "SELECT COUNT(*) FROM users").await, 0);
+            assert_eq!(
+                count(&directory, "SELECT COUNT(*) FROM held_names").await,
+                0
+            );
+        }
+        let link = directory
+            .invitation_of_link(token.expose(), at)
+            .await
+            .unwrap();
+        assert!(matches!(
+            (withdraw, link),
+            (true, Link::Withdrawn) | (false, Link::Expired)
+        ));
+        let ann = says("ann@acme.example", Some(true));
+        let person = directory
+            .admit(&subject("acme", "1"), &ann, None, at)
+            .await
+            .unwrap();
+        assert_ne!(person.user, invitation.user);
+        assert!(person.grants.is_empty());
+        assert_eq!(count(&directory, "SELECT COUNT(*) FROM users").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn who_never_came_is_forgotten_once_it_is_over() {
+    let directory = memory().await;
+    invite(&directory, &new("ann@acme.example")).await;
+    invite(
+        &directory,
+        &NewInvitation {
+            expires_at: later(99),
+            ..new("bob@acme.example")
+        },
+    )
+    .await;
+    directory.sweep_invitations(later(1)).await.unwrap();
+    assert_eq!(count(&directory, "SELECT COUNT(*) FROM users").await, 2);
+    directory.sweep_invitations(later(25)).await.unwrap();
+    assert_eq!(count(&directory, "SELECT COUNT(*) FROM users").await, 1);
+    assert_eq!(
+        count(&directory, "SELECT COUNT(*) FROM invitations").await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn inviting_again_gives_a_new_link_with_the_new_roles_and_ends_the_former() {
+    let directory = memory().await;
+    let (first, old) = invite(&directory, &new("ann@acme.example")).await;
+    let again = NewInvitation {
+        grants: vec![(AppId::new("wiki"), vec![Role::new("viewer")])],
+        ..new("ANN@acme.example")
+    };
+    let (second, token) = invite(&directory, &again).await;
+    assert_eq!(first.user, second.user);
+    let link = directory
+        .invitation_of_link(old.expose(), now())
+        .await
+        .unwrap();
+    assert!(matches!(link, Link::Withdrawn));
+    let link = directory
+        .invitation_of_link(token.expose(), now())
+        .await
+        .unwrap();
+    assert!(matches!(link, Link::Open(open) if open.id == second.id));
+    let ann = says("ann@acme.example", Some(true));
+    let person = sign_in(&directory, &subject("acme", "1"), &ann)
+        .await
+        .unwrap();
+    let roles: Vec<_> = person
+        .grants
+        .iter()
+        .filter_map(|grant| grant.role.clone())
+        .collect();
+    assert_eq!(roles, [Role::new("viewer")]);
+}
+
+#[tokio::test]
+async fn somebody_who_is_here_is_not_invited_but_may_get_a_link_for_a_password() {
+    let directory = memory().await;
+    let ann = says("ann@acme.example", Some(true));
+    let person = sign_in(&directory, &subject("acme", "1"), &ann)
+        .await
+        .unwrap();
+    let by = By::system();
+    let plain = directory.invite(&new("ann@acme.example"), &by, now()).await;
+    assert!(matches!(plain, Err(InviteError::Known(user)) if user == person.user));
+    let password = NewInvitation {
+        password: true,
+        ..new("ann@acme.example")
+    };
+    let (invitation, _) = invite(&directory, &password).await;
+    assert_eq!(invitation.user, person.user);
+    // That link is no invitation: nobody else becomes that user by the address.
+    let other = sign_in(&directory, &subject("globex", "1"), &ann).await;
+    assert!(matches!(other, Err(AdmitError::EmailTaken(_))), "{other:?}");
+    // Nor does a username in the shape of somebody's address make its holder that somebody.
+    let mallory = Attributes {
+        username: Some("carl@acme.example".to_owned()),
+        ..says("mallory@acme.example", Some(true))
+    };
+    sign_in(&directory, &subject("acme", "2"), &mallory)
+        .await
+        .unwrap();
+    let carl = NewInvitation {
+        password: true,
+        ..new("carl@acme.example")
+    };
+    assert!(matches!(
+        directory.invite(&carl, &by, now()).await,
+        Err(InviteError::Known(_))
+    ));
+}
+
+#[tokio::test]
+async fn what_is_no_address_or_over_already_is_refused() {
+    let directory = memory().await;
+    let by = By::system();
+    let long = format!("{}@acme.example", "a".repeat(250));
+    for email in [
+        "",
+        "ann",
+        "@acme.example",
+        "ann@",
+        "ann@acme.example\r\nBcc: x@y.example",
+        "\"a b\"@acme.example",
+        "ann@[127.0.0.1]",
+        "Ann <ann@acme.example>",
+        &long,
+    ] {
+        let refused = directory.invite(&new(email), &by, now()).await;
+        assert!(matches!(refused, Err(InviteError::Email(_))), "{email}");
+    }
+    let over = NewInvitation {
+        expires_at: now(),
+        ..new("ann@acme.example")
+    };
+    assert!(matches!(
+        directory.invite(&over, &by, now()).await,
+        Err(InviteError::Invalid(_))
+    ));
+    assert_eq!(count(&directory, "SELECT COUNT(*) FROM users").await, 0);
+}
+
+#[tokio::test]
+async fn the_list_is_newest_first_in_pages() {
+    let directory = memory().await;
+    for number in 0..5 {
+        let at = now() + SignedDuration::from_secs(number / 2);
+        let new = new(&format!("p{number}@acme.example"));
+        directory.invite(&new, &By::system(), at).await.unwrap();
+    }
+    let (mut after, mut seen): (Option<String>, Vec<String>) = (None, Vec::new());
+    loop {
+        let find = FindInvitations {
+            open_only: true,
+            after: after.as_deref(),
+            limit: 2,
+        };
+        let page = directory.invitations(&find, later(1)).await.unwrap();
+        assert_eq!(page.total, 5);
+        seen.extend(
+            page.items
+                .into_iter()
+                .map(|one| one.new.email[..2].to_owned()),
+        );
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["p4", "p3", "p2", "p1", "p0"]);
+    let find = FindInvitations {
+        open_only: true,
+        after: None,
+        limit: 2,
+    };
+    assert_eq!(
+        directory.invitations(&find, later(25)).await.unwrap().total,
+        0
+    );
+    let find = FindInvitations {
+        open_only: false,
+        ..find
+    };
+    assert_eq!(
+        directory.invitations(&find, later(25)).await.unwrap().total,
+        5
+    );
+}
+
+#[tokio::test]
+async fn a_blocked_user_is_not_let_in_by_an_invitation() {
+    let directory = memory().await;
+    let (invitation, _) = invite(&directory, &new("ann@acme.example")).await;
+    sqlx::query("UPDATE users SET active = 0 WHERE id = $1")
+        .bind(invitation.user.as_str())
+        .execute(directory.store.writer())
+        .await
+        .unwrap();
+    let ann = says("ann@acme.example", Some(true));
+    let refused = sign_in(&directory, &subject("acme", "1"), &ann).await;
+    assert!(
+        matches!(refused, Err(AdmitError::Deactivated { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn every_step_leaves_a_line_in_the_log() {
+    let directory = memory().await;
+    let (invitation, _) = invite(&directory, &new("ann@acme.example")).await;
+    let ann = says("ann@acme.example", Some(true));
+    sign_in(&directory, &subject("acme", "1"), &ann)
+        .await
+        .unwrap();
+    let (other, token) = invite(&directory, &new("bob@acme.example")).await;
+    directory
+        .withdraw_invitation(&other.id, &By::system(), now())
+        .await
+        .unwrap();
+    let lines: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT why, user_id, details FROM audit WHERE action = 'invitation' ORDER BY number",
+    )
+    .fetch_all(&directory.store.pool)
+    .await
+    .unwrap();
+    let said: Vec<_> = lines
+        .iter()
+        .map(|(why, user, _)| (why.as_str(), user.as_str()))
+        .collect();
+    let (ann, bob) = (invitation.user.as_str(), other.user.as_str());
+    assert_eq!(
+        said,
+        [
+            ("invited", ann),
+            ("accepted by a sign-in", ann),
+            ("invited", bob),
+            ("withdrawn", bob)
+        ]
+    );
+    assert!(
+        lines
+            .iter()
+            .all(|(_, _, details)| !details.contains(token.expose()))
+    );
+}
+
+#[tokio::test]
+async fn single_sign_on_never_leads_into_an_account_for_emergencies() {
+    let directory = memory().await;
+    let emergency = NewInvitation {
+        break_glass: true,
+        ..new("root@acme.example")
+    };
+    let (invitation, token) = invite(&directory, &emergency).await;
+    let root = says("root@acme.example", Some(true));
+    let acme = subject("acme", "1");
+    let refused = sign_in(&directory, &acme, &root).await;
+    assert!(
+        matches!(refused, Err(AdmitError::EmailTaken(_))),
+        "{refused:?}"
+    );
+    let credential = crate::directory::NewCredential {
+        login_key: "root@acme.example".to_owned(),
+        password_hash: "hash".to_owned(),
+        totp_sealed: "sealed".to_owned(),
+        totp_step: 7,
+    };
+    let by = By::system();
+    let set = directory
+        .set_credential(token.expose(), &credential, &by, now())
+        .await
+        .unwrap();
+    assert_eq!((&set.user, set.break_glass), (&invitation.user, true));
+    let refused = sign_in(&directory, &acme, &root).await;
+    assert!(
+        matches!(refused, Err(AdmitError::EmailTaken(_))),
+        "{refused:?}"
+    );
+    // The same link does not set another password.
+    let again = directory
+        .set_credential(token.expose(), &credential, &by, now())
+        .await;
+    assert!(matches!(
+        again,
+        Err(crate::directory::SetError::Link(Link::Used))
+    ));
+}

@@ -1,0 +1,6 @@
+//! The admin listener and its API, from the outside.
+
+mod client;
+mod door;
+mod explain;
+mod people;
