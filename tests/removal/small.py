@@ -27,7 +27,7 @@ TAKEN = [
 ]
 # Of those, the ones that speak of servers and stores.
 LEFT_OUT = ["src/idp/saml/metadata", "src/idp/saml/attributes", "src/idp/saml/attributes.rs", "src/idp/saml/flow.rs", "src/idp/saml/authn_request"]
-DEPENDENCIES = ["aws-lc-rs", "base64", "flate2", "jiff", "memchr", "percent-encoding", "roxmltree", "rustls", "secrecy", "serde", "serde_json", "subtle", "thiserror", "url", "uuid", "x509-parser"]
+DEPENDENCIES = ["aws-lc-rs", "base64", "flate2", "icu_normalizer", "jiff", "memchr", "percent-encoding", "roxmltree", "rustls", "secrecy", "serde", "serde_json", "subtle", "thiserror", "url", "uuid", "x509-parser"]
 DEV_DEPENDENCIES = ["proptest", "tempfile"]
 
 STAND_INS = {
@@ -106,7 +106,7 @@ codegen-units = 16
 def manifest():
     """With the versions and features of the whole."""
     text = (ROOT / "Cargo.toml").read_text()
-    lines = {line.split(" = ")[0]: line for line in text.splitlines() if re.match(r"[a-z0-9_-]+ = ", line)}
+    lines = {line.split(" = ")[0]: line for line in reversed(text.splitlines()) if re.match(r"[a-z0-9_-]+ = ", line)}
     # In the whole, another crate asks serde for that.
     lines["serde"] = lines["serde"].replace('"derive"', '"derive", "rc"')
     chosen = lambda names: "".join(lines[name] + "\n" for name in names)
