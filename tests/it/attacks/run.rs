@@ -468,6 +468,8 @@ impl Scope for Run<'_> {
             "jwks" => "/_usher/jwks.json",
             "health" => "/healthz",
             "break_glass" => "/_usher/sign-in/local",
+            "scim" => "/_usher/scim/op1/v2",
+            "scim_token" => crate::support::scim::TOKEN,
             "root_pw" => crate::support::local::PASSWORD,
             "session_cookie" => SESSION_COOKIE,
             "state_cookie" => "__Host-usher-state-*",
