@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
+    admin,
     back_channel::Paused,
     flow::{self, Flow, Until},
     latency::Extent,
@@ -464,6 +465,8 @@ impl Scope for Run<'_> {
             "jwks" => "/_usher/jwks.json",
             "health" => "/healthz",
             "break_glass" => "/_usher/sign-in/local",
+            "admin" => "/api/v1",
+            "admin_token" => admin::ADMIN_TOKEN,
             "session_cookie" => SESSION_COOKIE,
             "state_cookie" => "__Host-usher-state-*",
             "h_user" => "X-Forwarded-User",

@@ -18,7 +18,8 @@ use super::{
 };
 
 /// The classes that usher is ready for.
-const CLASSES: [&str; 18] = [
+const CLASSES: [&str; 19] = [
+    "admin-api",
     "identity-header-spoofing",
     "skip-auth-route-bypass",
     "open-redirect",
@@ -148,7 +149,6 @@ fn not_applicable(row: &Row) -> Option<String> {
     if !CLASSES.contains(&row.class.as_str()) {
         let why = match row.class.as_str() {
             "scim" => "SCIM comes later",
-            "admin-api" => "the admin API comes later",
             "break-glass" => "local sign-in comes later",
             _ => "this class comes later",
         };
@@ -157,7 +157,6 @@ fn not_applicable(row: &Row) -> Option<String> {
     match row.mode.as_str() {
         "forward-auth" => return Some("forward-auth comes later".to_owned()),
         "scim" => return Some("SCIM comes later".to_owned()),
-        "admin" => return Some("the admin API comes later".to_owned()),
         _ => {}
     }
     let local = row.class == "xss" && row.text().contains("{{break_glass}}");
@@ -420,6 +419,9 @@ async fn prepare(row: &Row, run: &mut Run<'_>) -> Result<(), Stop> {
     if words.contains("rss_delta") && row.steps().iter().all(|step| !step.contains_key("jit")) {
         // What any sign-in costs once is no part of the row's own cost.
         run.actor("bob").await?;
+    }
+    if words.contains("{{admin}}") {
+        run.prepare_admin().await?;
     }
     if words.contains("{{state}}") && !words.contains("start_login") {
         run.begin_anonymous_sign_in().await?;
