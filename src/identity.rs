@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use icu_normalizer::ComposingNormalizerBorrowed;
 use serde::{Deserialize, Serialize};
 
 /// Makes a cheap-to-clone name type over `Arc<str>`.
@@ -141,6 +142,18 @@ pub(crate) fn hash(text: &str) -> String {
         let _ = write!(hash, "{byte:02x}");
     }
     hash
+}
+
+/// A name as names are compared: trimmed, in Unicode's compatibility form (NFKC), and without case. Letters that differ from
+/// others by a capital letter alone are the same (dotless `ı` and `i`, `ß` and `ss`): what looks alike must not be two people.
+pub fn folded(name: &str) -> String {
+    const NFKC: ComposingNormalizerBorrowed<'static> = ComposingNormalizerBorrowed::new_nfkc();
+    let name = name.trim();
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    let folded = NFKC.normalize(name).to_uppercase().to_lowercase();
+    NFKC.normalize(folded.trim()).into_owned()
 }
 
 impl fmt::Debug for NameId {

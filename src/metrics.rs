@@ -84,6 +84,8 @@ pub struct Metrics {
     pub renewals: Family<Outcome, Counter>,
     /// Fetches of SAML metadata by IdP and outcome.
     pub saml_metadata_fetches: Family<Outcome, Counter>,
+    /// Lines of the audit log that could not be written to its file.
+    pub audit_file_failures: Counter,
     /// Expiry of the signing certificates of SAML IdPs.
     pub saml_certificates: SamlCertificates,
 }
@@ -125,6 +127,11 @@ impl Metrics {
             "usher_saml_metadata_fetches",
             "Fetches of SAML metadata by IdP and outcome",
             self.saml_metadata_fetches.clone(),
+        );
+        registry.register(
+            "usher_audit_file_failures",
+            "Lines of the audit log that could not be written to its file",
+            self.audit_file_failures.clone(),
         );
         registry.register(
             "usher_saml_idp_certificate_expires_timestamp_seconds",

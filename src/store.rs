@@ -165,6 +165,20 @@ impl Store {
     }
 }
 
+/// A pattern that matches texts with `part` in them (`LIKE … ESCAPE '\'`), whatever characters it has.
+pub(crate) fn containing(part: &str) -> String {
+    let mut pattern = String::with_capacity(part.len() + 2);
+    pattern.push('%');
+    for letter in part.chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
 /// A pool that neither closes nor replaces its connections: they are to a file (or to memory that goes with them).
 fn pool(size: u32) -> PoolOptions<Sqlite> {
     PoolOptions::new()

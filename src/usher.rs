@@ -66,6 +66,9 @@ pub enum StartError {
     /// The client for usher's own requests cannot be built.
     #[error(transparent)]
     Outbound(#[from] crate::outbound::OutboundError),
+    /// The file of the audit log is required and cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] crate::audit::FileError),
     /// What an identity provider needs, such as a metadata file, cannot be used.
     #[error("identity provider `{0}`: {1}")]
     Idp(IdpId, String),
@@ -82,7 +85,9 @@ impl Usher {
         let outbound = Outbound::new(&outbound::extra_roots()?)?;
         let metrics = Arc::new(Metrics::default());
         let seal = Arc::new(keys::seal_ring(&store, &config.seal_keys).await?);
-        let directory = Directory::new(store.clone(), Audit::new(store.clone()));
+        let audit = Audit::counting(store.clone(), metrics.audit_file_failures.clone());
+        audit.configure(&config.audit)?;
+        let directory = Directory::new(store.clone(), audit);
         let sessions = Arc::new(Sessions::new(
             store.clone(),
             directory.clone(),
@@ -117,7 +122,7 @@ impl Usher {
     /// The same under another config: sessions, accounts and keys go on. The store stays the one that was opened.
     ///
     /// # Errors
-    /// If the new keys cannot be read, or what an IdP names cannot be used.
+    /// If the new keys cannot be read, what an IdP names cannot be used, or a required audit file cannot be opened.
     pub async fn reloaded(&self, config: Config, now: Timestamp) -> Result<Self, StartError> {
         let mut lasting = self.lasting.clone();
         lasting.parts.seal = Arc::new(keys::seal_ring(&lasting.store, &config.seal_keys).await?);
@@ -126,7 +131,9 @@ impl Usher {
             .sessions
             .reload(Arc::clone(&parts.seal), &config.sessions);
         let (config, former) = (Arc::new(config), Some(&*self.sign_in));
-        Self::build(config, self.generation + 1, lasting, former, now).await
+        let new = Self::build(config, self.generation + 1, lasting, former, now).await?;
+        new.directory.audit().configure(&new.config.audit)?;
+        Ok(new)
     }
 
     async fn build(
@@ -264,7 +271,7 @@ impl Usher {
                 keys::signing_keys(&self.lasting.store, &self.lasting.parts.seal, now).await?,
             );
         }
-        Ok(())
+        self.directory.audit().tend(now).await
     }
 
     /// The open store, for readiness.

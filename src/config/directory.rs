@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Site;
-use crate::identity::IdpId;
+use crate::identity::{IdpId, folded};
 use crate::secret::Secret;
 
 /// `admin`: the listener of the API, of SCIM and of the admin pages.
@@ -60,6 +60,16 @@ pub struct ScimConfig {
     pub match_on: ScimMatch,
     /// The claim (dotted path) or SAML attribute with the same value; none: the subject itself.
     pub match_attribute: Option<String>,
+}
+
+impl ScimConfig {
+    /// The value of `match_attribute` as it is compared with that of a SCIM user.
+    pub fn compared(&self, value: &str) -> String {
+        match self.match_on {
+            ScimMatch::ExternalId => value.to_owned(),
+            ScimMatch::UserName | ScimMatch::Email => folded(value),
+        }
+    }
 }
 
 /// `scim.match.scim`.

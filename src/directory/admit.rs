@@ -5,27 +5,42 @@ use sqlx::SqliteConnection;
 
 use super::people::{Said, keep_profile};
 use super::{AdmitError, Directory, JoinRule};
-use crate::identity::{Attributes, IdpId, Person, Subject, UserId};
+use crate::identity::{self, Attributes, IdpId, Person, Subject, UserId};
 use crate::store::StoreError;
 
-/// What nobody else may hold, as it is compared: trimmed and in lower case.
-struct Names {
+/// What nobody else may hold, as it is compared.
+pub(super) struct Names {
     email: Option<String>,
     username: Option<String>,
 }
 
 impl Names {
-    fn of(attributes: &Attributes) -> Self {
+    pub(super) fn of(attributes: &Attributes) -> Self {
         Self {
             email: folded(attributes.email.as_deref()),
             username: folded(attributes.username.as_deref()),
         }
     }
+
+    pub(super) fn email(&self) -> Option<&str> {
+        self.email.as_deref()
+    }
+
+    pub(super) fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
 }
 
+/// A name as names are compared; an empty one is none.
 pub(super) fn folded(name: Option<&str>) -> Option<String> {
-    let name = name?.trim().to_lowercase();
+    let name = identity::folded(name?);
     (!name.is_empty()).then_some(name)
+}
+
+/// Whether two addresses are one: by case alone. Names that are merely too alike are kept apart, but they are not the same person.
+pub(super) fn same_address(one: Option<&str>, other: Option<&str>) -> bool {
+    let lower = |email: Option<&str>| email.map(|email| email.trim().to_lowercase());
+    lower(one) == lower(other)
 }
 
 impl Directory {
@@ -50,7 +65,10 @@ impl Directory {
             let mut transaction = self.store.begin().await?;
             let on = &mut *transaction;
             let user = match known_user(on, subject).await? {
-                Some(user) => user,
+                Some(user) => {
+                    super::scim::known(on, subject, attributes).await?;
+                    user
+                }
                 None => match self
                     .expected_user(on, (subject, attributes), &names, join, now)
                     .await?
@@ -141,7 +159,10 @@ async fn joined_user(
     let (Some(join), Some(email)) = (join, &names.email) else {
         return Ok(None);
     };
-    let Some((_, domain)) = email.rsplit_once('@') else {
+    // The address as it was said: a domain that is merely like another is not that domain.
+    let address = attributes.email.as_deref().unwrap_or_default();
+    let address = address.trim().to_lowercase();
+    let Some((_, domain)) = address.rsplit_once('@') else {
         return Ok(None);
     };
     if attributes.email_verified == Some(false) || !join.domains.iter().any(|one| one == domain) {
@@ -157,6 +178,9 @@ async fn joined_user(
     for (idp, known, active, user) in rows {
         let known: Attributes = serde_json::from_str(&known).map_err(StoreError::from)?;
         if !join.with.contains(&IdpId::new(idp)) || known.email_verified == Some(false) {
+            continue;
+        }
+        if !same_address(known.email.as_deref(), attributes.email.as_deref()) {
             continue;
         }
         if has_subject_of(on, &user, &subject.idp).await? {
@@ -181,7 +205,10 @@ pub(super) async fn has_subject_of(
     Ok(count > 0)
 }
 
-async fn new_user(on: &mut SqliteConnection, now: Timestamp) -> Result<UserId, AdmitError> {
+pub(super) async fn new_user(
+    on: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<UserId, AdmitError> {
     let user = UserId::generate();
     sqlx::query("INSERT INTO users (id, active, created_at, signed_in_at) VALUES ($1, 1, $2, $2)")
         .bind(user.as_str())
@@ -209,10 +236,11 @@ async fn keep_subject(
 ) -> Result<(), AdmitError> {
     sqlx::query(
         "INSERT INTO subjects (idp, issuer, format, value, protocol, user_id, email_key, username_key, \
-         attributes, created_at, signed_in_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) \
+         attributes, directory_key, created_at, signed_in_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11, $10, $10) \
          ON CONFLICT (idp, issuer, format, value) DO UPDATE SET email_key = excluded.email_key, \
          username_key = excluded.username_key, attributes = excluded.attributes, \
-         signed_in_at = excluded.signed_in_at",
+         directory_key = excluded.directory_key, signed_in_at = excluded.signed_in_at",
     )
     .bind(subject.idp.as_str())
     .bind(&subject.issuer)
@@ -224,6 +252,7 @@ async fn keep_subject(
     .bind(&names.username)
     .bind(serde_json::to_string(attributes).map_err(StoreError::from)?)
     .bind(now.as_second())
+    .bind(&attributes.directory_key)
     .execute(&mut *on)
     .await?;
     sqlx::query("UPDATE users SET signed_in_at = $2, invited = 0 WHERE id = $1")
@@ -241,7 +270,7 @@ async fn keep_subject(
 }
 
 /// Lets go of names that no subject of the user has any more, and takes the new ones unless another user holds them.
-async fn hold_names(
+pub(super) async fn hold_names(
     on: &mut SqliteConnection,
     user: &UserId,
     names: &Names,

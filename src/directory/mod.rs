@@ -10,7 +10,7 @@ mod deliveries;
 mod grants;
 mod invitations;
 mod people;
-mod scim;
+pub mod scim;
 mod switches;
 
 pub use api_tokens::{ApiToken, Scope, is_token_name};

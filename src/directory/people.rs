@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 
 use super::{Block, Directory};
 use crate::identity::{Account, Attributes, Grant, IdpId, Person, Protocol, Subject, UserId};
-use crate::store::StoreError;
+use crate::store::{StoreError, containing};
 
 /// Most lines of one page.
 const PAGE_AT_MOST: u32 = 200;
@@ -280,20 +280,6 @@ impl Wanted {
         }
         format!(" WHERE {}", all.join(" AND "))
     }
-}
-
-/// A pattern that matches texts with `part` in them, whatever characters it has.
-pub(super) fn containing(part: &str) -> String {
-    let mut pattern = String::with_capacity(part.len() + 2);
-    pattern.push('%');
-    for letter in part.chars() {
-        if matches!(letter, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(letter);
-    }
-    pattern.push('%');
-    pattern
 }
 
 /// Where the list goes on after a person.

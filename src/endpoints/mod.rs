@@ -5,6 +5,7 @@ mod me;
 mod oidc_logout;
 mod query;
 mod saml;
+mod scim;
 mod sign_in;
 mod sign_out;
 
@@ -41,6 +42,11 @@ pub struct Asked<'a> {
     pub now: Timestamp,
 }
 
+/// How many bytes of its body are read for an answer; or the answer to who may not even send one.
+pub fn body_limit(usher: &Usher, parts: &Parts) -> Result<usize, Response<String>> {
+    scim::body_limit(usher, parts).unwrap_or(Ok(BODY_LIMIT))
+}
+
 /// Answers a request under the prefix. Never fails: a fault is an answer too.
 pub async fn answer(
     usher: &Arc<Usher>,
@@ -48,6 +54,11 @@ pub async fn answer(
     asked: &Asked<'_>,
 ) -> Response<String> {
     let (parts, body) = request.into_parts();
+    if let Some((idp, path)) = scim::place(usher, parts.uri.path()) {
+        let (idp, path) = (idp.to_owned(), path.to_owned());
+        let response = scim::answer(usher, (parts.clone(), body), (&idp, &path), asked).await;
+        return fitting(&parts, response);
+    }
     let call = Call {
         usher,
         asked,

@@ -29,7 +29,7 @@ use super::stats::Outcome;
 use super::worker::{View, Worker};
 use crate::access::target::Target;
 use crate::config::{self, Site};
-use crate::endpoints::{self, Asked, BODY_LIMIT};
+use crate::endpoints::{self, Asked};
 use crate::pages::{self, PageContext};
 use crate::refusal::{Reason, Refusal};
 
@@ -336,7 +336,14 @@ async fn endpoint(
     body: Incoming,
     mut exchange: Box<Exchange>,
 ) -> Answer {
-    let bytes = match collect(body, BODY_LIMIT, view.usher.config.timeouts.response).await {
+    let limit = match endpoints::body_limit(&view.usher, &parts) {
+        Ok(limit) => limit,
+        Err(response) => {
+            exchange.outcome = Outcome::Own;
+            return answer::own(response, exchange);
+        }
+    };
+    let bytes = match collect(body, limit, view.usher.config.timeouts.response).await {
         Ok(bytes) => bytes,
         Err(refusal) => return refuse(view, Some(site), &refusal, &parts, exchange),
     };

@@ -98,7 +98,12 @@ CREATE TABLE api_tokens (
     revoked_at   BIGINT
 );
 
--- SCIM resources, one name space for each IdP. `document` is the resource as it was sent, without what stands in columns.
+-- What finds the person of a subject in the IdP's directory (`scim.match`), as the last sign-in said it.
+ALTER TABLE subjects ADD COLUMN directory_key TEXT;
+CREATE INDEX subjects_by_directory_key ON subjects (idp, directory_key);
+CREATE INDEX subjects_by_value ON subjects (idp, value);
+
+-- SCIM resources, one name space for each IdP. `document` is the resource as it was sent, without id, meta, groups and members.
 CREATE TABLE scim_users (
     idp           TEXT   NOT NULL,
     id            TEXT   NOT NULL,
@@ -117,7 +122,7 @@ CREATE TABLE scim_users (
 );
 CREATE INDEX scim_users_by_user ON scim_users (user_id);
 CREATE INDEX scim_users_by_external_id ON scim_users (idp, external_id);
-CREATE INDEX scim_users_by_match ON scim_users (idp, match_value);
+CREATE UNIQUE INDEX scim_users_by_match ON scim_users (idp, match_value);
 
 CREATE TABLE scim_groups (
     idp              TEXT   NOT NULL,
@@ -132,6 +137,7 @@ CREATE TABLE scim_groups (
     PRIMARY KEY (idp, id),
     UNIQUE (idp, display_name_key)
 );
+CREATE INDEX scim_groups_by_external_id ON scim_groups (idp, external_id);
 
 CREATE TABLE scim_members (
     idp       TEXT NOT NULL,
@@ -152,6 +158,7 @@ CREATE TABLE scim_marks (
     at      BIGINT NOT NULL,
     PRIMARY KEY (idp, kind, value)
 );
+CREATE INDEX scim_marks_by_user ON scim_marks (user_id);
 
 -- Users who changed since the apps were looked at: written with the change, taken away when every app was told or needs nothing.
 CREATE TABLE changes (
@@ -188,7 +195,7 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_by_time ON deliveries (done_at, id);
 CREATE INDEX deliveries_by_user ON deliveries (user_id, done_at);
 
--- Append only. `hash` is SHA-256 over the line and the hash before it; `anchor` keeps the hash of the last line that retention took away.
+-- Append only. `hash` is SHA-256 over the line and the hash before it.
 CREATE TABLE audit (
     number     BIGINT NOT NULL PRIMARY KEY,
     at         BIGINT NOT NULL,
@@ -204,13 +211,21 @@ CREATE TABLE audit (
     details    TEXT   NOT NULL,
     hash       TEXT   NOT NULL
 );
+-- The list is read newest first, through one of these.
 CREATE INDEX audit_by_time ON audit (at, number);
-CREATE INDEX audit_by_user ON audit (user_id, number);
-CREATE INDEX audit_by_action ON audit (action, number);
+CREATE INDEX audit_by_action ON audit (action, at, number);
+CREATE INDEX audit_by_actor ON audit (actor, at, number);
+CREATE INDEX audit_by_outcome ON audit (outcome, at, number);
+CREATE INDEX audit_by_user ON audit (user_id, at, number) WHERE user_id IS NOT NULL;
+CREATE INDEX audit_by_app ON audit (app, at, number) WHERE app IS NOT NULL;
+CREATE INDEX audit_by_idp ON audit (idp, at, number) WHERE idp IS NOT NULL;
 
-CREATE TABLE audit_anchor (
-    number BIGINT NOT NULL PRIMARY KEY,
+-- The ends of the chain: `head` is the last line, `anchor` the last one that retention took away.
+CREATE TABLE audit_ends (
+    name   TEXT   NOT NULL PRIMARY KEY,
+    number BIGINT NOT NULL,
     hash   TEXT   NOT NULL
 );
+INSERT INTO audit_ends (name, number, hash) VALUES ('head', 0, ''), ('anchor', 0, '');
 
 CREATE INDEX sessions_by_time ON sessions (created_at, sid);

@@ -8,6 +8,7 @@ mod layers;
 mod logout;
 mod oidc;
 mod saml;
+mod scim;
 mod story;
 mod streams;
 mod support;

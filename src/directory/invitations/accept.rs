@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use sqlx::SqliteConnection;
 
-use super::super::admit::{active_only, folded, has_subject_of};
+use super::super::admit::{active_only, folded, has_subject_of, same_address};
 use super::super::{AdmitError, JoinRule};
 use crate::audit::{Action, Actor, Audit, By, Entry};
 use crate::identity::{Attributes, Protocol, Subject, UserId};
@@ -46,6 +46,10 @@ pub(in super::super) async fn accept(
 /// The address, compared as others are, where the IdP vouches for it: it says so, or says nothing and the domain is its own.
 fn verified_email(attributes: &Attributes, rule: Option<&JoinRule>) -> Option<String> {
     let email = folded(attributes.email.as_deref())?;
+    if !same_address(Some(&email), attributes.email.as_deref()) {
+        // Merely like the address of an invitation, it is not that address.
+        return None;
+    }
     let (_, domain) = email.rsplit_once('@')?;
     let vouched = match attributes.email_verified {
         Some(verified) => verified,

@@ -195,7 +195,8 @@ impl Sources<'_> {
         self.0.iter().any(|claims| claims.at(path).is_some())
     }
 
-    fn text(&self, path: &str, limit: usize) -> Result<Option<String>, OidcError> {
+    /// A string of the first that has it; an empty one is absent.
+    pub(super) fn text(&self, path: &str, limit: usize) -> Result<Option<String>, OidcError> {
         match self.0.iter().find(|claims| claims.at(path).is_some()) {
             Some(claims) => Ok(claims.text(path, limit)?.filter(|text| !text.is_empty())),
             None => Ok(None),

@@ -16,6 +16,8 @@ use crate::secret::Secret;
 
 /// For one call.
 const WITHIN: Duration = Duration::from_secs(5);
+/// Bytes of what finds somebody in the IdP's directory.
+const DIRECTORY_KEY: usize = 512;
 /// Bytes of the answer.
 const LIMIT: usize = 1024 * 1024;
 
@@ -49,7 +51,13 @@ impl OidcIdp {
         !(has(&paths.email)
             && has(&paths.name)
             && has(&paths.username)
+            && self.match_attribute().is_none_or(has)
             && self.knows_groups(claims))
+    }
+
+    /// The claim that finds somebody in this IdP's SCIM, where one is configured.
+    fn match_attribute(&self) -> Option<&str> {
+        self.config.scim.as_ref()?.match_attribute.as_deref()
     }
 
     /// Userinfo of `sub`.
@@ -110,6 +118,12 @@ impl OidcIdp {
         if self.has_too_many_groups(&sources)? {
             attributes.groups = self.look_up_groups(access_token).await?;
         }
+        attributes.directory_key = match &self.config.scim {
+            Some(scim) => sources
+                .text(self.match_attribute().unwrap_or("sub"), DIRECTORY_KEY)?
+                .map(|value| scim.compared(&value)),
+            None => None,
+        };
         Ok(attributes)
     }
 }

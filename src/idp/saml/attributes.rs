@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use super::assertion::{NameId, VerifiedAssertion};
 use super::check::{Check, Refused, shown};
-use crate::config::{NameIdFormat, SamlAttributes};
+use crate::config::{NameIdFormat, SamlAttributes, ScimConfig};
 use crate::identity::{Attributes, IdpId, Protocol, Subject};
 use spellings::Spellings;
 
@@ -102,6 +102,27 @@ pub fn subject(
         format,
         value,
     })
+}
+
+/// What finds the person in the IdP's SCIM: the configured attribute, or else the subject's own value.
+///
+/// # Errors
+/// At [`Check::Attributes`] where it has several values that differ, or one that is too long.
+pub fn directory_key(
+    assertion: &VerifiedAssertion,
+    scim: Option<&ScimConfig>,
+    subject: &Subject,
+) -> Result<Option<String>, Refused> {
+    let Some(scim) = scim else {
+        return Ok(None);
+    };
+    let value = match &scim.match_attribute {
+        Some(name) => sole("directory key", &values(assertion, name), NAME)?,
+        None => Some(subject.value.clone()),
+    };
+    Ok(value
+        .filter(|value| !value.is_empty())
+        .map(|value| scim.compared(&value)))
 }
 
 fn subject_value(assertion: &VerifiedAssertion, name: &str) -> Result<String, Refused> {

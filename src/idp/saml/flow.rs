@@ -281,9 +281,13 @@ impl Work {
 
     fn facts(&self, assertion: &VerifiedAssertion) -> Result<Facts, Refused> {
         let names = &self.saml.attributes;
+        let subject = attributes::subject(assertion, names, &self.config.id)?;
+        let mut said = attributes::map(assertion, names)?;
+        let scim = self.config.scim.as_ref();
+        said.directory_key = attributes::directory_key(assertion, scim, &subject)?;
         Ok(Facts {
-            subject: attributes::subject(assertion, names, &self.config.id)?,
-            attributes: attributes::map(assertion, names)?,
+            subject,
+            attributes: said,
             authenticated_at: assertion.authenticated_at(),
             acr: assertion.authn_context().map(str::to_owned),
             idp_session: assertion.session_index().map(str::to_owned),

@@ -18,4 +18,5 @@ pub(crate) mod company;
 pub(crate) mod process;
 pub(crate) mod reading;
 pub(crate) mod recorder;
+pub(crate) mod scim;
 pub(crate) mod wire;

@@ -1,22 +1,85 @@
 //! What happened: one line for each sign-in, refusal, provisioning, change of roles, revocation and admin action; who, what,
 //! from where, why. Append only, each line chained to the one before it by a hash.
 
+mod chain;
+mod export;
+mod file;
+mod keep;
+mod list;
+mod verify;
+
+pub use export::{Export, ExportForm};
+pub use file::FileError;
+pub use list::{Filter, Line, LogPage};
+pub use verify::{Verified, VerifyError, verify_lines};
+
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::Timestamp;
+use arc_swap::ArcSwapOption;
+use prometheus_client::metrics::counter::Counter;
 use serde_json::Value;
-use sqlx::SqliteConnection;
 
+use crate::config::AuditConfig;
 use crate::identity::{AppId, IdpId, UserId};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use file::LogFile;
 
-/// The log; cheap to clone.
+/// The log; cheap to clone, and all clones are one.
 #[derive(Clone, Debug)]
 pub struct Audit {
     store: Store,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Gets every line too, where the config names one.
+    file: ArcSwapOption<LogFile>,
+    /// How long lines are kept in the table, in seconds.
+    keep_for: AtomicI64,
+    /// When it was last looked for lines that are too old, in Unix seconds.
+    pruned_at: AtomicI64,
+    /// Lines that could not be written to the file.
+    file_failures: Counter,
+}
+
+impl Audit {
+    /// Into the table alone, and for ever.
+    pub fn new(store: Store) -> Self {
+        Self::counting(store, Counter::default())
+    }
+
+    /// The same; `file_failures` counts the lines that could not be written to the file.
+    pub fn counting(store: Store, file_failures: Counter) -> Self {
+        Self {
+            store,
+            shared: Arc::new(Shared {
+                file: ArcSwapOption::empty(),
+                keep_for: AtomicI64::new(i64::MAX),
+                pruned_at: AtomicI64::new(0),
+                file_failures,
+            }),
+        }
+    }
+
+    /// Takes over the settings, at the start and at each reload. With `required` the file is opened at once.
+    ///
+    /// # Errors
+    /// If a required file cannot be opened; then nothing is taken over.
+    pub fn configure(&self, config: &AuditConfig) -> Result<(), FileError> {
+        let file = match &config.file {
+            Some(path) => Some(Arc::new(LogFile::open(path, config.required)?)),
+            None => None,
+        };
+        self.shared.file.store(file);
+        let keep_for = i64::try_from(config.keep_for.as_secs()).unwrap_or(i64::MAX);
+        self.shared
+            .keep_for
+            .store(keep_for, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// Who does something, and from where.
@@ -208,77 +271,5 @@ impl Entry {
     }
 }
 
-impl Audit {
-    /// Into the table alone.
-    pub fn new(store: Store) -> Self {
-        Self { store }
-    }
-
-    /// Writes a line within the caller's transaction, so that a change and its line are there together or not at all.
-    ///
-    /// # Errors
-    /// If it cannot be written; the caller's transaction must not be committed then.
-    pub(crate) async fn append(
-        &self,
-        on: &mut SqliteConnection,
-        entry: &Entry,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let last: Option<(i64, String)> =
-            sqlx::query_as("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")
-                .fetch_optional(&mut *on)
-                .await?;
-        let (number, before) = last.map_or((1, String::new()), |(number, hash)| (number + 1, hash));
-        let details = serde_json::to_string(&entry.details)?;
-        let text = serde_json::to_vec(&(
-            before,
-            number,
-            now.as_second(),
-            entry.action.code(),
-            entry.by.actor.to_text(),
-            (
-                entry.user.as_ref().map(UserId::as_str),
-                entry.app.as_ref().map(AppId::as_str),
-                entry.idp.as_ref().map(IdpId::as_str),
-            ),
-            entry.outcome,
-            &entry.why,
-            entry.by.client.map(|client| client.to_string()),
-            &entry.by.request_id,
-            &details,
-        ))?;
-        sqlx::query(
-            "INSERT INTO audit (number, at, action, actor, user_id, app, idp, outcome, why, client, \
-             request_id, details, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        )
-        .bind(number)
-        .bind(now.as_second())
-        .bind(entry.action.code())
-        .bind(entry.by.actor.to_text())
-        .bind(entry.user.as_ref().map(UserId::as_str))
-        .bind(entry.app.as_ref().map(AppId::as_str))
-        .bind(entry.idp.as_ref().map(IdpId::as_str))
-        .bind(entry.outcome)
-        .bind(&entry.why)
-        .bind(entry.by.client.map(|client| client.to_string()))
-        .bind(&entry.by.request_id)
-        .bind(details)
-        .bind(URL_SAFE_NO_PAD.encode(digest(&SHA256, &text)))
-        .execute(on)
-        .await?;
-        Ok(())
-    }
-
-    /// Writes a line on its own.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub async fn record(&self, entry: &Entry, now: Timestamp) -> Result<(), StoreError> {
-        let work = async {
-            let mut transaction = self.store.begin().await?;
-            self.append(&mut transaction, entry, now).await?;
-            Ok(transaction.commit().await?)
-        };
-        self.store.within(work).await
-    }
-}
+#[cfg(test)]
+mod tests;
