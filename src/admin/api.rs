@@ -1,6 +1,7 @@
 //! The admin API: `/api/v1`, for bearer tokens. One table of operations makes the routes and the OpenAPI document.
 
 mod apps;
+mod audit;
 mod call;
 mod deliveries;
 mod door;
@@ -190,6 +191,8 @@ fn operations() -> OpenApiRouter {
         .routes(routes!(sessions::list_of_user, sessions::end_of_user))
         .routes(routes!(apps::list))
         .routes(routes!(explain::one))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::replay))
         .routes(routes!(tokens::list, tokens::create))

@@ -1,5 +1,6 @@
 //! The admin listener and its API, from the outside.
 
+mod audit;
 mod client;
 mod door;
 mod explain;
