@@ -78,6 +78,12 @@ pub struct Metrics {
     pub sign_ins: Family<Outcome, Counter>,
     /// Callback tries by app and outcome.
     pub callbacks: Family<Outcome, Counter>,
+    /// Events that came to an end, by app and outcome.
+    pub deliveries: Family<Outcome, Counter>,
+    /// Events in the outbox that will be tried (again).
+    pub outbox_waiting: Gauge,
+    /// Events in the outbox that were given up.
+    pub outbox_dead: Gauge,
     /// JWKS fetches by IdP and outcome.
     pub jwks_fetches: Family<Outcome, Counter>,
     /// Renewals by IdP and outcome.
@@ -112,6 +118,21 @@ impl Metrics {
             "usher_callbacks",
             "Provisioning callback tries by app and outcome",
             self.callbacks.clone(),
+        );
+        registry.register(
+            "usher_deliveries",
+            "Events for apps that came to an end, by app and outcome",
+            self.deliveries.clone(),
+        );
+        registry.register(
+            "usher_outbox_waiting",
+            "Events for apps that will be tried (again)",
+            self.outbox_waiting.clone(),
+        );
+        registry.register(
+            "usher_outbox_dead",
+            "Events for apps that were given up",
+            self.outbox_dead.clone(),
         );
         registry.register(
             "usher_jwks_fetches",

@@ -5,11 +5,12 @@ use jiff::Timestamp;
 
 use serde_json::json;
 
+use crate::access::standing::{self, Standing, standing};
 use crate::audit::{Action, Audit, By, Entry};
-use crate::config::Config;
+use crate::config::{App, Config, Site};
 use crate::directory::Directory;
-use crate::identity::{IdpId, UserId};
-use crate::session::{Sessions, Which};
+use crate::identity::{IdpId, Person, UserId};
+use crate::session::{Session, Sessions, Which};
 use crate::store::StoreError;
 
 /// Why access ends: for the log.
@@ -112,8 +113,9 @@ pub struct Scene<'a> {
     pub sessions: &'a Sessions,
 }
 
-/// After any change of a user in the directory: live sessions see it now, streams that the new roles would not let in are cut,
-/// sessions of a user who is deactivated or has lost every app end. What the apps are told comes after it, from the outbox.
+/// After any change of a user in the directory: live sessions see it now, streams of a session that lost a role are cut,
+/// sessions of a user who is deactivated or whom no app of their site gives a role any more end. What the apps are told comes
+/// after it, from the outbox.
 ///
 /// # Errors
 /// If the store fails; the change itself stands, and the outbox comes back to it.
@@ -123,15 +125,57 @@ pub async fn follow(
     why: Why,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let active = match scene.directory.latest_person(user).await? {
-        Some((_, active)) => active,
-        None => false,
-    };
-    let _ = scene.config;
-    if active {
-        return scene.sessions.reload_person(user).await;
+    let Scene {
+        config,
+        directory,
+        sessions,
+    } = scene;
+    let (audit, by) = (directory.audit(), By::system());
+    if !directory.is_active(user).await? {
+        revoke(sessions, audit, Which::User(user), why, &by, now).await?;
+        return Ok(());
     }
-    let (audit, by) = (scene.directory.audit(), By::system());
-    revoke(scene.sessions, audit, Which::User(user), why, &by, now).await?;
+    let mut shut_out = Vec::new();
+    let judge = |session: &Session, before: &Person, after: &Person| {
+        let Some(site) = site_of(config, session) else {
+            return false;
+        };
+        if is_shut_out(site, after) {
+            shut_out.push(session.key);
+        }
+        site.apps.iter().any(|app| loses(app, before, after))
+    };
+    sessions.reload_and_judge(user, judge).await?;
+    for key in shut_out {
+        let which = Which::One(&key);
+        revoke(sessions, audit, which, Why::AccessLost, &by, now).await?;
+    }
     Ok(())
+}
+
+/// The site that a session belongs to; none where the config no longer has it.
+fn site_of<'a>(config: &'a Config, session: &Session) -> Option<&'a Site> {
+    let mut sites = config.sites.iter();
+    let site = sites.find(|site| site.public_url.origin == session.origin)?;
+    Some(site.as_ref())
+}
+
+/// Whether none of the site's apps gives the person a role. A site without apps shuts nobody out.
+fn is_shut_out(site: &Site, person: &Person) -> bool {
+    !site.apps.is_empty()
+        && site
+            .apps
+            .iter()
+            .all(|app| standing::roles(app, person).is_none())
+}
+
+/// Whether a person could do something in an app that they cannot do any more.
+fn loses(app: &App, before: &Person, after: &Person) -> bool {
+    match (standing(app, before), standing(app, after)) {
+        (Standing::Open { roles: had, .. }, Standing::Open { roles: has, .. }) => {
+            had.iter().any(|role| !has.contains(role))
+        }
+        (Standing::Open { .. }, Standing::NeedsAccount | Standing::Refused(_)) => true,
+        (Standing::NeedsAccount | Standing::Refused(_), _) => false,
+    }
 }

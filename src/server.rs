@@ -3,6 +3,7 @@
 
 mod admin;
 mod admin_request;
+mod outbox;
 mod status;
 mod tls;
 
@@ -185,10 +186,12 @@ impl Server {
             sessions: Box::new(move || sessions.load().sessions.cached()),
         };
         let page = StatusPage::new(state, totals, stop.clone());
+        let outbox = outbox::work(Arc::clone(&self.state), stop.clone());
         let aside = async {
             tokio::join!(
                 status::serve(self.status.map(|(listener, _)| listener), page),
                 watch(self.tls),
+                outbox,
             )
         };
         let admin = admin::Parts {

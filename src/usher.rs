@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::audit::{Audit, By};
 use crate::claims::Claims;
 use crate::config::{self, App, Config, IdpProtocol, Site};
-use crate::directory::Directory;
+use crate::directory::{Changed, Directory};
 use crate::forward::firewall::Firewall;
 use crate::identity::{IdpId, UserId};
 use crate::idp::{Idp, Ours};
@@ -233,7 +233,24 @@ impl Usher {
             directory: &self.directory,
             sessions: &self.sessions,
         };
-        revoke::follow(scene, user, why, now).await
+        let followed = revoke::follow(scene, user, why, now).await;
+        self.provisioner.wake();
+        followed
+    }
+
+    /// What the outbox does with a user who changed: lets the change take effect, in case whoever made it never came to it, and queues what
+    /// the apps must be told.
+    ///
+    /// # Errors
+    /// If the store fails; the user stays marked.
+    pub async fn look_again(&self, changed: &Changed, now: Timestamp) -> Result<(), StoreError> {
+        let scene = revoke::Scene {
+            config: &self.config,
+            directory: &self.directory,
+            sessions: &self.sessions,
+        };
+        revoke::follow(scene, &changed.user, Why::Deactivated, now).await?;
+        self.provisioner.look(&self.config.apps, changed, now).await
     }
 
     /// Switches an identity provider on or off for those who sign in from now on; it holds until its part of the file changes.

@@ -12,7 +12,7 @@ use crate::config::{
     AccessRule, Allow, App, HeadersConfig, PathPatterns, Preset, PublicUrl, Upstream, UserSource,
 };
 use crate::identity::{AppId, Attributes, IdpId, Person, Protocol, Subject, UserId};
-use crate::session::{Session, SessionKey};
+use crate::session::{Session, SessionKey, Streams};
 
 pub(crate) fn public_url() -> PublicUrl {
     PublicUrl {
@@ -95,6 +95,7 @@ pub(crate) fn session(person: Person, now: Timestamp) -> Session {
         confirmed_at: AtomicI64::new(0),
         renew_at: AtomicI64::new(i64::MAX),
         person: ArcSwap::from_pointee(person),
+        streams: Streams::default(),
         ended: CancellationToken::new(),
     }
 }

@@ -178,6 +178,8 @@ pub fn standing(app: &App, person: &Person) -> Standing {
         return Standing::NeedsAccount;
     };
     match &account.state {
+        // The app was told that the user is gone: it must hear first that this is over.
+        AccountState::Open if !account.active => Standing::NeedsAccount,
         AccountState::Open => Standing::Open {
             roles,
             account: account.id.clone(),

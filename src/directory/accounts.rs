@@ -1,4 +1,4 @@
-//! Persons with their accounts, and the events that the apps still have to answer.
+//! Persons with their accounts in the apps.
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
@@ -48,72 +48,48 @@ impl Directory {
         self.store.within(work).await
     }
 
-    /// The event for (user, app) that still waits for its answer.
-    pub async fn waiting_event(
-        &self,
-        user: &UserId,
-        app: &AppId,
-    ) -> Result<Option<Event>, StoreError> {
+    /// Whether a user is known and not deactivated.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn is_active(&self, user: &UserId) -> Result<bool, StoreError> {
         let work = async {
-            let row: Option<(String, String, String)> =
-                sqlx::query_as("SELECT id, body, told FROM events WHERE user_id = $1 AND app = $2")
-                    .bind(user.as_str())
-                    .bind(app.as_str())
-                    .fetch_optional(&self.store.pool)
-                    .await?;
-            Ok(row.map(|(id, body, told)| Event {
-                id,
-                user: user.clone(),
-                app: app.clone(),
-                body,
-                told,
-            }))
+            let active: Option<i64> = sqlx::query_scalar("SELECT active FROM users WHERE id = $1")
+                .bind(user.as_str())
+                .fetch_optional(&self.store.pool)
+                .await?;
+            Ok(active == Some(1))
         };
         self.store.within(work).await
     }
 
-    /// Stores an event before its first try. One waits for each user and app: where another is there already it stays, and
-    /// the caller goes on with what [`Directory::waiting_event`] gives.
-    pub async fn put_event(&self, event: &Event, now: Timestamp) -> Result<(), StoreError> {
-        let work = async {
-            // The app may keep what it is told for ever: its event and its user must not be forgotten here.
-            let mut connection = self.store.durable().await?;
-            sqlx::query(
-                "INSERT INTO events (id, user_id, app, body, told, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, app) DO NOTHING",
-            )
-            .bind(&event.id)
-            .bind(event.user.as_str())
-            .bind(event.app.as_str())
-            .bind(&event.body)
-            .bind(&event.told)
-            .bind(now.as_second())
-            .execute(&mut *connection)
-            .await?;
-            Ok(())
-        };
-        self.store.within(work).await
-    }
-
-    /// Writes the app's answer: the account as it is now, and the event as answered, in one transaction.
-    /// `event` is none where an account changes without one (no callback).
+    /// Writes an account that changes without an event, because there is nobody to tell.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub async fn put_account(
         &self,
         user: &UserId,
         account: &Account,
-        event: Option<&Event>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let work = async {
             let mut transaction = self.store.begin().await?;
-            write(&mut transaction, user, account, event, now).await?;
-            if let Some(event) = event {
-                sqlx::query("DELETE FROM events WHERE id = $1")
-                    .bind(&event.id)
-                    .execute(&mut *transaction)
-                    .await?;
-            }
+            write(&mut transaction, user, account, None, now).await?;
             Ok(transaction.commit().await?)
+        };
+        self.store.within(work).await
+    }
+
+    /// The account of a user in an app, where that app was asked already.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn account(&self, user: &UserId, app: &AppId) -> Result<Option<Account>, StoreError> {
+        let work = async {
+            let mut on = self.store.pool.acquire().await?;
+            let accounts = read(&mut on, user).await?;
+            Ok(accounts.into_iter().find(|account| account.app == *app))
         };
         self.store.within(work).await
     }
@@ -136,21 +112,10 @@ impl Directory {
         };
         self.store.within(work).await
     }
-
-    /// Drops an event that the app answered with a final error, so that the next visit makes a new one.
-    pub async fn drop_event(&self, event: &Event) -> Result<(), StoreError> {
-        let work = async {
-            sqlx::query("DELETE FROM events WHERE id = $1")
-                .bind(&event.id)
-                .execute(self.store.writer())
-                .await?;
-            Ok(())
-        };
-        self.store.within(work).await
-    }
 }
 
-async fn write(
+/// Writes an account as it is now, with the body of the event that was answered.
+pub(super) async fn write(
     on: &mut SqliteConnection,
     user: &UserId,
     account: &Account,

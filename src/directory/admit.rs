@@ -77,6 +77,9 @@ impl Directory {
                     None => new_user(on, now).await?,
                 },
             };
+            if is_news(on, &user, subject, attributes).await? {
+                super::changes::mark(on, &user, now).await?;
+            }
             keep_subject(on, &user, subject, attributes, &names, now).await?;
             hold_names(on, &user, &names).await?;
             let mut attributes = attributes.clone();
@@ -224,6 +227,39 @@ fn display_name(attributes: &Attributes) -> Option<String> {
     let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
     let together = (!parts.is_empty()).then(|| parts.join(" "));
     attributes.name.clone().or(together)
+}
+
+/// Whether apps that know the user may have to be told: of other attributes, or of another subject.
+async fn is_news(
+    on: &mut SqliteConnection,
+    user: &UserId,
+    subject: &Subject,
+    attributes: &Attributes,
+) -> Result<bool, AdmitError> {
+    let known: Option<String> = sqlx::query_scalar(
+        "SELECT attributes FROM subjects \
+         WHERE idp = $1 AND issuer = $2 AND format = $3 AND value = $4 AND user_id = $5",
+    )
+    .bind(subject.idp.as_str())
+    .bind(&subject.issuer)
+    .bind(&subject.format)
+    .bind(&subject.value)
+    .bind(user.as_str())
+    .fetch_optional(&mut *on)
+    .await?;
+    let before: Option<Attributes> = match known {
+        Some(text) => Some(serde_json::from_str(&text).map_err(StoreError::from)?),
+        None => None,
+    };
+    if before.as_ref() == Some(attributes) {
+        return Ok(false);
+    }
+    // Nobody was told anything of somebody who is new.
+    let accounts: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM accounts WHERE user_id = $1")
+        .bind(user.as_str())
+        .fetch_one(on)
+        .await?;
+    Ok(accounts > 0)
 }
 
 async fn keep_subject(

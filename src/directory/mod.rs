@@ -7,6 +7,7 @@ mod api_tokens;
 mod blocks;
 mod changes;
 mod deliveries;
+mod events;
 mod grants;
 mod invitations;
 mod people;
@@ -15,7 +16,9 @@ mod switches;
 
 pub use api_tokens::{ApiToken, Scope, is_token_name};
 pub use blocks::{Block, BlockSource};
-pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries};
+pub use changes::{Changed, Outlook};
+pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries, OutboxCounts};
+pub use events::{Answered, Event, EventKind, Failed};
 pub use invitations::{
     CsvLine, FindInvitations, Invitation, InviteError, Link, NewInvitation, parse_csv,
 };
@@ -23,7 +26,7 @@ pub use people::{Counts, Find, KnownSubject, Page, Profile, Status, Summary};
 pub use switches::Switch;
 
 use crate::audit::Audit;
-use crate::identity::{AppId, IdpId, UserId};
+use crate::identity::{IdpId, UserId};
 use crate::store::{Store, StoreError};
 
 /// Users, subjects, accounts and events in the store; cheap to clone.
@@ -70,21 +73,6 @@ impl From<sqlx::Error> for AdmitError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
     }
-}
-
-/// An event for an app's callback, stored before its first try and kept until it is answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// `evt_…`: the webhook-id, the same on every try.
-    pub id: String,
-    /// The user it is about.
-    pub user: UserId,
-    /// The app that is told.
-    pub app: AppId,
-    /// The exact body that is signed and sent.
-    pub body: String,
-    /// Fingerprint of what the body tells; becomes [`crate::identity::Account::told`].
-    pub told: String,
 }
 
 impl Directory {

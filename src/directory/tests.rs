@@ -3,7 +3,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::config::StoreConfig;
-use crate::identity::{Account, AccountState, Attributes, Protocol, Role, Subject};
+use crate::identity::{Account, AccountState, AppId, Attributes, Protocol, Role, Subject};
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
@@ -282,15 +282,20 @@ async fn an_event_waits_until_it_is_answered_also_over_a_restart() {
         id: "evt_1".to_owned(),
         user: user.clone(),
         app: app.clone(),
+        kind: EventKind::Created,
         body: "{}".to_owned(),
         told: "print".to_owned(),
+        tries: 0,
+        dead: false,
+        begun_at: now(),
+        next_at: now(),
     };
-    directory.put_event(&event, now()).await.unwrap();
+    directory.put_event(&event, None).await.unwrap();
     let late = Event {
         id: "evt_2".to_owned(),
         ..event.clone()
     };
-    directory.put_event(&late, now()).await.unwrap();
+    directory.put_event(&late, None).await.unwrap();
 
     let again = Directory::over(Store::open(&config).await.unwrap());
     let waiting = again.waiting_event(&user, &app).await.unwrap();
@@ -303,10 +308,14 @@ async fn an_event_waits_until_it_is_answered_also_over_a_restart() {
         state: AccountState::Open,
         told: event.told.clone(),
     };
-    again
-        .put_account(&user, &account, Some(&event), now())
-        .await
-        .unwrap();
+    let answered = Answered {
+        event: &event,
+        account: &account,
+        outcome: "allowed",
+        reason: None,
+        look_again: false,
+    };
+    again.put_answer(&answered, now()).await.unwrap();
     assert_eq!(directory.waiting_event(&user, &app).await.unwrap(), None);
     let person = directory.person(&ann).await.unwrap().unwrap();
     assert_eq!(person.accounts, std::slice::from_ref(&account));
@@ -321,10 +330,8 @@ async fn an_event_waits_until_it_is_answered_also_over_a_restart() {
         },
         ..account
     };
-    directory
-        .put_account(&user, &refused, None, now())
-        .await
-        .unwrap();
+    let put = directory.put_account(&user, &refused, now());
+    put.await.unwrap();
     let person = directory.person(&ann).await.unwrap().unwrap();
     assert_eq!(person.accounts, [refused]);
 }

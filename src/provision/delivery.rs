@@ -41,6 +41,8 @@ pub(super) struct Delivery<'a> {
     pub(super) app: &'a App,
     pub(super) provisioning: &'a Provisioning,
     pub(super) callback: &'a Callback,
+    /// Whether failures open the circuit.
+    pub(super) opens: bool,
     /// When the request that asks for it began.
     pub(super) now: Timestamp,
     /// When all tries are over.
@@ -58,16 +60,47 @@ pub(super) enum Outcome {
         cause: String,
         /// When to come back.
         retry_after: Duration,
+        /// Whether the app was asked at all.
+        asked: bool,
     },
 }
 
 impl Delivery<'_> {
-    /// Tries until there is a final answer or the time is over, and logs one line.
-    pub(super) async fn run(&self, event: &Event) -> Outcome {
+    /// Tries until there is a final answer or the time is over, and logs one line. The tries are counted in the event.
+    pub(super) async fn run(&self, event: &mut Event) -> Outcome {
         let begun = Instant::now();
-        let mut tries = 0;
-        let outcome = self.tries(event, &mut tries).await;
-        let (code, cause) = match &outcome {
+        let before = event.tries;
+        let outcome = self.tries(event).await;
+        self.log(event, event.tries - before, begun, &outcome);
+        outcome
+    }
+
+    /// Tries once, for the outbox, and logs one line. A circuit that is open is respected; what fails opens none, since nobody waits for it and the
+    /// tries of one event grow rare by themselves.
+    pub(super) async fn once(&self, event: &mut Event) -> Outcome {
+        let begun = Instant::now();
+        let outcome = match self.circuit.permit(begun) {
+            Err(wait) => self.left_alone(wait),
+            Ok(mut permit) => {
+                event.tries += 1;
+                match self.one(event, &mut permit).await {
+                    Verdict::Again { cause, after } => Outcome::Down {
+                        cause,
+                        retry_after: after.unwrap_or_default(),
+                        asked: true,
+                    },
+                    verdict @ (Verdict::Allowed { .. }
+                    | Verdict::Refused { .. }
+                    | Verdict::Wrong { .. }) => Outcome::Answered(verdict),
+                }
+            }
+        };
+        self.log(event, 1, begun, &outcome);
+        outcome
+    }
+
+    fn log(&self, event: &Event, tries: u32, begun: Instant, outcome: &Outcome) {
+        let (code, cause) = match outcome {
             Outcome::Answered(verdict) => (verdict.code(), verdict.cause()),
             Outcome::Down { cause, .. } => ("down", Some(cause.as_str())),
         };
@@ -75,25 +108,28 @@ impl Delivery<'_> {
             app = %event.app,
             user = %event.user,
             event = %event.id,
+            kind = event.kind.as_str(),
             outcome = code,
             tries,
             took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             cause,
             "callback"
         );
-        outcome
     }
 
-    async fn tries(&self, event: &Event, tries: &mut u32) -> Outcome {
+    fn left_alone(&self, wait: Duration) -> Outcome {
+        self.count("not_asked");
+        Outcome::Down {
+            cause: "the callback failed too often; it is left alone for a while".to_owned(),
+            retry_after: wait,
+            asked: false,
+        }
+    }
+
+    async fn tries(&self, event: &mut Event) -> Outcome {
         let mut permit = match self.circuit.permit(Instant::now()) {
             Ok(permit) => permit,
-            Err(wait) => {
-                self.count("not_asked");
-                return Outcome::Down {
-                    cause: "the callback failed too often; it is left alone for a while".to_owned(),
-                    retry_after: wait,
-                };
-            }
+            Err(wait) => return self.left_alone(wait),
         };
         let room = tokio::time::timeout_at(self.deadline, self.circuit.room.acquire()).await;
         let Ok(Ok(_room)) = room else {
@@ -101,11 +137,12 @@ impl Delivery<'_> {
             return Outcome::Down {
                 cause: "too many callbacks of this app are under way".to_owned(),
                 retry_after: COME_BACK,
+                asked: false,
             };
         };
         let mut pause = FIRST_PAUSE;
         loop {
-            *tries += 1;
+            event.tries += 1;
             let (cause, after) = match self.one(event, &mut permit).await {
                 Verdict::Again { cause, after } => (cause, after),
                 verdict @ (Verdict::Allowed { .. }
@@ -118,6 +155,7 @@ impl Delivery<'_> {
                 return Outcome::Down {
                     cause,
                     retry_after: after.unwrap_or(COME_BACK),
+                    asked: true,
                 };
             }
             tokio::time::sleep(wait).await;
@@ -140,7 +178,8 @@ impl Delivery<'_> {
         let verdict = verdict(answer, self.provisioning, self.callback, now);
         self.count(verdict.code());
         match verdict {
-            Verdict::Again { .. } => permit.failed(Instant::now()),
+            Verdict::Again { .. } if permit.probe || self.opens => permit.failed(Instant::now()),
+            Verdict::Again { .. } => {}
             Verdict::Allowed { .. } | Verdict::Refused { .. } | Verdict::Wrong { .. } => {
                 permit.answered();
             }

@@ -7,27 +7,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::directory::Event;
-use crate::identity::{AppId, Person, Role};
+use crate::directory::{Event, EventKind};
+use crate::identity::{AppId, Person, Role, UserId};
 use crate::store::StoreError;
 
-/// `type` of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// The first visit to the app.
-    Created,
-    /// Something changed since.
-    Updated,
-}
-
-impl Kind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "user.created",
-            Self::Updated => "user.updated",
-        }
-    }
-}
+/// [`Account::told`](crate::identity::Account::told) of who was deactivated. No fingerprint is so short.
+pub(super) const DEACTIVATED: &str = "deactivated";
+/// The same of who was deleted.
+pub(super) const DELETED: &str = "deleted";
 
 /// The part of what is told whose change is told as `user.updated`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,17 +115,14 @@ impl Told {
     /// A new event. `told_body` is the body of the last event that the app answered.
     pub(super) fn event(
         &self,
-        kind: Kind,
+        kind: EventKind,
         app: &AppId,
         person: &Person,
         told_body: Option<&str>,
         now: Timestamp,
     ) -> Result<Event, StoreError> {
-        let before = match kind {
-            Kind::Created => None,
-            Kind::Updated => told_body.and_then(Self::of_body),
-        };
         let attributes = &person.attributes;
+        let known = person.account(app).filter(|_| kind != EventKind::Created);
         let body = Body {
             r#type: kind.as_str(),
             timestamp: now.to_string(),
@@ -154,7 +138,7 @@ impl Told {
                     username: attributes.username.as_deref(),
                     groups: &attributes.groups,
                     roles: &self.roles,
-                    active: true,
+                    active: !kind.takes_away(),
                 },
                 identity: Identity {
                     idp: person.subject.idp.as_str(),
@@ -162,21 +146,95 @@ impl Told {
                     issuer: &person.subject.issuer,
                     subject: &person.subject.value,
                 },
-                previous: match before {
-                    Some(before) => self.changes_since(&before)?,
-                    None => Map::new(),
-                },
-                account: person
-                    .account(app)
-                    .and_then(|account| account.id.as_deref()),
+                previous: self.previous(kind, told_body)?,
+                account: known.and_then(|account| account.id.as_deref()),
             },
         };
-        Ok(Event {
-            id: format!("evt_{}", uuid::Uuid::now_v7().simple()),
-            user: person.user.clone(),
-            app: app.clone(),
-            body: serde_json::to_string(&body)?,
-            told: self.fingerprint()?,
-        })
+        let told = match kind {
+            EventKind::Deactivated => DEACTIVATED.to_owned(),
+            EventKind::Deleted => DELETED.to_owned(),
+            EventKind::Created | EventKind::Updated | EventKind::Reactivated => {
+                self.fingerprint()?
+            }
+        };
+        let body = serde_json::to_string(&body)?;
+        Ok(new_event(kind, (&person.user, app), body, told, now))
+    }
+
+    /// The old values of what changes; of who goes or comes back, also that.
+    fn previous(
+        &self,
+        kind: EventKind,
+        told_body: Option<&str>,
+    ) -> Result<Map<String, Value>, StoreError> {
+        let active = match kind {
+            EventKind::Created => return Ok(Map::new()),
+            EventKind::Updated => None,
+            EventKind::Deactivated | EventKind::Deleted => Some(true),
+            EventKind::Reactivated => Some(false),
+        };
+        let mut previous = match told_body.and_then(Self::of_body) {
+            Some(before) => self.changes_since(&before)?,
+            None => Map::new(),
+        };
+        if let Some(active) = active {
+            previous.insert("active".to_owned(), Value::Bool(active));
+        }
+        Ok(previous)
+    }
+}
+
+/// Tells that somebody goes of whom no subject is left: by what the app was told last.
+pub(super) fn farewell(
+    kind: EventKind,
+    (user, app): (&UserId, &AppId),
+    told_body: &str,
+    account: Option<&str>,
+    now: Timestamp,
+) -> Result<Event, StoreError> {
+    let mut body: Value = serde_json::from_str(told_body)?;
+    let roles = body.pointer_mut("/data/user/roles").map(Value::take);
+    let mut previous = Map::from_iter([("active".to_owned(), Value::Bool(true))]);
+    previous.extend(roles.map(|roles| ("roles".to_owned(), roles)));
+    let set = |body: &mut Value, at: &str, value: Value| {
+        if let Some(place) = body.pointer_mut(at) {
+            *place = value;
+        }
+    };
+    set(&mut body, "/type", kind.as_str().into());
+    set(&mut body, "/timestamp", now.to_string().into());
+    set(&mut body, "/data/user/roles", Value::Array(Vec::new()));
+    set(&mut body, "/data/user/active", Value::Bool(false));
+    set(&mut body, "/data/previous", Value::Object(previous));
+    set(&mut body, "/data/account", account.into());
+    let told = match kind {
+        EventKind::Deleted => DELETED,
+        EventKind::Created
+        | EventKind::Updated
+        | EventKind::Reactivated
+        | EventKind::Deactivated => DEACTIVATED,
+    };
+    let body = serde_json::to_string(&body)?;
+    Ok(new_event(kind, (user, app), body, told.to_owned(), now))
+}
+
+fn new_event(
+    kind: EventKind,
+    (user, app): (&UserId, &AppId),
+    body: String,
+    told: String,
+    now: Timestamp,
+) -> Event {
+    Event {
+        id: format!("evt_{}", uuid::Uuid::now_v7().simple()),
+        user: user.clone(),
+        app: app.clone(),
+        kind,
+        body,
+        told,
+        tries: 0,
+        dead: false,
+        begun_at: now,
+        next_at: now,
     }
 }

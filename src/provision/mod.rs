@@ -4,18 +4,21 @@ mod answer;
 mod circuit;
 mod delivery;
 mod event;
+mod outbox;
 mod step;
 mod turns;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::access::standing;
 use crate::config::{App, Callback, Provisioning, ProvisioningMode};
-use crate::directory::{Directory, Event};
+use crate::directory::{Answered, Directory, Event, EventKind, Failed};
 use crate::identity::{Account, AccountState, AppId, Person};
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
@@ -24,7 +27,7 @@ use crate::store::StoreError;
 use answer::Verdict;
 use circuit::Circuit;
 use delivery::{Delivery, IN_ALL, Outcome};
-use event::{Kind, Told};
+use event::Told;
 use step::{Step, next_step};
 use turns::Turns;
 
@@ -46,6 +49,29 @@ pub struct Provisioner {
     turns: Turns,
     /// One for each app that was asked; the apps are those of the config, so they are few.
     circuits: Mutex<HashMap<AppId, Arc<Circuit>>>,
+    /// Wakes the outbox.
+    woken: Notify,
+}
+
+/// How long the outbox leaves a new event to the visit that made it.
+const VISIT: SignedDuration = SignedDuration::from_secs(15);
+
+/// What an answer means for whoever waits.
+enum Settled {
+    /// The app knows it.
+    Open,
+    /// The app does not let the user in.
+    Refused {
+        /// For the page.
+        message: Option<String>,
+        /// For the log.
+        reason: Option<String>,
+    },
+    /// A final error; not written yet.
+    Failed {
+        /// What happened.
+        cause: String,
+    },
 }
 
 /// An app with a callback, and what there is to tell it.
@@ -55,6 +81,8 @@ struct Call<'a> {
     callback: &'a Callback,
     person: &'a Person,
     told: &'a Told,
+    /// Of what there is to tell.
+    fingerprint: &'a str,
     now: Timestamp,
     /// When all tries are over.
     deadline: Instant,
@@ -69,6 +97,7 @@ impl Provisioner {
             metrics,
             turns: Turns::default(),
             circuits: Mutex::default(),
+            woken: Notify::new(),
         }
     }
 
@@ -119,6 +148,7 @@ impl Provisioner {
                 callback,
                 person: &person,
                 told: &told,
+                fingerprint: &fingerprint,
                 now,
                 deadline,
             };
@@ -154,7 +184,7 @@ impl Provisioner {
         person: &Person,
         fingerprint: &str,
         now: Timestamp,
-    ) -> Result<Option<(Kind, &'a Callback)>, Refusal> {
+    ) -> Result<Option<(EventKind, &'a Callback)>, Refusal> {
         let provisioning = app.provisioning.as_ref();
         let callback = provisioning.and_then(|provisioning| provisioning.callback.as_ref());
         let kind = match step {
@@ -162,7 +192,11 @@ impl Provisioner {
             // back since.
             Step::Done if occasion == Occasion::SignIn && callback.is_some() => {
                 let waiting = self.directory.waiting_event(&person.user, &app.id).await;
-                waiting.map_err(store_down)?.map(|_| Kind::Updated)
+                let waiting = waiting.map_err(store_down)?;
+                waiting.and_then(|waiting| match waiting.dead && waiting.kind.takes_away() {
+                    true => None,
+                    false => Some(EventKind::Updated),
+                })
             }
             Step::Done => None,
             Step::NotInvited => return Err(not_invited(app)),
@@ -196,18 +230,18 @@ impl Provisioner {
             told: fingerprint.to_owned(),
         };
         self.directory
-            .put_account(&person.user, &account, None, now)
+            .put_account(&person.user, &account, now)
             .await
             .map_err(store_down)
     }
 
-    /// Tells the app and writes its answer. Gives the event that it answered, which may be one from before.
-    async fn tell(&self, call: &Call<'_>, kind: Kind) -> Result<Event, Refusal> {
+    /// Sends what waits, or what there is to tell, and writes the answer. Gives the event that was answered.
+    async fn tell(&self, call: &Call<'_>, kind: EventKind) -> Result<Event, Refusal> {
         if call.person.attributes.email.is_none() {
-            let cause = format!("the callback of {} needs an e-mail address", call.app.id);
+            let cause = format!("{} needs an e-mail address", call.app.id);
             return Err(Refusal::new(Reason::EmailMissing, cause));
         }
-        let event = self.event(call, kind).await.map_err(store_down)?;
+        let mut event = self.event(call, kind).await.map_err(store_down)?;
         let circuit = self.circuit(&call.app.id);
         let delivery = Delivery {
             outbound: &self.outbound,
@@ -216,74 +250,138 @@ impl Provisioner {
             app: call.app,
             provisioning: call.provisioning,
             callback: call.callback,
+            opens: true,
             now: call.now,
             deadline: call.deadline,
         };
-        let (state, id, roles) = match delivery.run(&event).await {
-            Outcome::Answered(Verdict::Allowed { account, roles }) => {
-                (AccountState::Open, account, roles)
-            }
-            Outcome::Answered(Verdict::Refused { message, reason }) => {
-                (AccountState::Refused { message, reason }, None, None)
-            }
-            Outcome::Answered(Verdict::Wrong { cause } | Verdict::Again { cause, .. }) => {
-                self.directory
-                    .drop_event(&event)
+        let verdict = match delivery.run(&mut event).await {
+            Outcome::Answered(verdict) => verdict,
+            Outcome::Down {
+                cause, retry_after, ..
+            } => {
+                // The outbox goes on where the visit gave up.
+                self.later(&event, &cause, retry_after, call.now)
                     .await
                     .map_err(store_down)?;
-                let cause = format!("{}: {cause}", call.app.id);
-                return Err(Refusal::new(Reason::CallbackFailed, cause));
-            }
-            Outcome::Down { cause, retry_after } => {
-                let cause = format!("{}: {cause}", call.app.id);
-                return Err(Refusal::new(Reason::CallbackDown, cause).with_retry_after(retry_after));
+                return Err(callback_down(call.app, &cause, retry_after));
             }
         };
-        // An answer that says nothing of id or roles leaves them as they are.
         let known = call.person.account(&call.app.id);
-        let account = Account {
-            app: call.app.id.clone(),
-            active: true,
-            id: id.or_else(|| known.and_then(|known| known.id.clone())),
-            roles: roles
-                .or_else(|| known.map(|known| known.roles.clone()))
-                .unwrap_or_default(),
-            state,
-            told: event.told.clone(),
-        };
-        self.write(call, account, event).await
-    }
-
-    /// Writes the answer to an event, and says what it means.
-    async fn write(
-        &self,
-        call: &Call<'_>,
-        account: Account,
-        event: Event,
-    ) -> Result<Event, Refusal> {
-        self.directory
-            .put_account(&call.person.user, &account, Some(&event), call.now)
+        let look_again = event.told != call.fingerprint;
+        let settled = self
+            .settle(&event, verdict, known, look_again, call.now)
             .await
             .map_err(store_down)?;
-        match account.state {
-            AccountState::Open => Ok(event),
-            AccountState::Refused { message, reason } => {
+        match settled {
+            Settled::Open => Ok(event),
+            Settled::Refused { message, reason } => {
                 Err(refused(call.app, message, reason.as_deref()))
             }
+            Settled::Failed { cause } => {
+                let failed = Failed {
+                    event: &event,
+                    cause: &cause,
+                };
+                // The next visit makes a new one; of who goes, an admin must know.
+                let done = match event.kind.takes_away() {
+                    true => self.directory.bury(failed, call.now).await,
+                    false => self.directory.drop_event(failed, call.now).await,
+                };
+                done.map_err(store_down)?;
+                let cause = format!("{}: {cause}", call.app.id);
+                Err(Refusal::new(Reason::CallbackFailed, cause))
+            }
         }
+    }
+
+    /// Writes the app's answer to an event, and says what it means. What failed for good is for the caller to write.
+    async fn settle(
+        &self,
+        event: &Event,
+        verdict: Verdict,
+        known: Option<&Account>,
+        look_again: bool,
+        now: Timestamp,
+    ) -> Result<Settled, StoreError> {
+        let (state, id, roles) = match verdict {
+            Verdict::Allowed { account, roles } => (AccountState::Open, account, roles),
+            Verdict::Refused { reason, .. } if event.kind.takes_away() => {
+                let reason = reason.as_deref().unwrap_or("no reason given");
+                let cause = format!("the app refused to let the user go: {reason}");
+                return Ok(self.failed(event, cause));
+            }
+            Verdict::Refused { message, reason } => {
+                (AccountState::Refused { message, reason }, None, None)
+            }
+            Verdict::Wrong { cause } | Verdict::Again { cause, .. } => {
+                return Ok(self.failed(event, cause));
+            }
+        };
+        // An answer that says nothing of id or roles leaves them as they are; a new account has none yet.
+        let before = known.filter(|_| event.kind != EventKind::Created);
+        let account = Account {
+            app: event.app.clone(),
+            active: !event.kind.takes_away(),
+            id: id.or_else(|| before.and_then(|known| known.id.clone())),
+            roles: roles
+                .or_else(|| before.map(|known| known.roles.clone()))
+                .unwrap_or_default(),
+            state: match (event.kind.takes_away(), before) {
+                (true, Some(known)) => known.state.clone(),
+                (true, None) | (false, _) => state,
+            },
+            told: event.told.clone(),
+        };
+        let (outcome, reason, settled) = match &account.state {
+            AccountState::Refused { message, reason } if !event.kind.takes_away() => {
+                let settled = Settled::Refused {
+                    message: message.clone(),
+                    reason: reason.clone(),
+                };
+                (
+                    "refused",
+                    Some(reason.as_deref().unwrap_or("no reason given")),
+                    settled,
+                )
+            }
+            AccountState::Open | AccountState::Refused { .. } => ("allowed", None, Settled::Open),
+        };
+        let answered = Answered {
+            event,
+            account: &account,
+            outcome,
+            reason,
+            look_again,
+        };
+        self.directory.put_answer(&answered, now).await?;
+        Metrics::count(&self.metrics.deliveries, event.app.as_str(), outcome);
+        Ok(settled)
+    }
+
+    fn failed(&self, event: &Event, cause: String) -> Settled {
+        Metrics::count(&self.metrics.deliveries, event.app.as_str(), "failed");
+        Settled::Failed { cause }
     }
 
     /// The event that waits for its answer; a new one, stored before the first try, where there is none.
-    async fn event(&self, call: &Call<'_>, kind: Kind) -> Result<Event, StoreError> {
+    async fn event(&self, call: &Call<'_>, kind: EventKind) -> Result<Event, StoreError> {
         let (user, app) = (&call.person.user, &call.app.id);
-        if let Some(waiting) = self.directory.waiting_event(user, app).await? {
+        let waiting = self.directory.waiting_event(user, app).await?;
+        // That somebody has to go was given up, and is not true any more.
+        let (stale, waiting) = match waiting {
+            Some(dead) if dead.dead && dead.kind.takes_away() => (Some(dead), None),
+            other => (None, other),
+        };
+        if let Some(waiting) = waiting {
             return Ok(waiting);
         }
         let before = self.directory.told_body(user, app).await?;
-        let event = call
+        let mut event = call
             .told
             .event(kind, app, call.person, before.as_deref(), call.now)?;
-        self.directory.put_event(&event, call.now).await?;
+        // The outbox leaves it to this visit first.
+        event.next_at = call.now.saturating_add(VISIT).unwrap_or(call.now);
+        self.directory.put_event(&event, stale.as_ref()).await?;
         // Another process may have been first: then its event is the one.
         Ok(self
             .directory
@@ -304,17 +402,23 @@ fn to_tell(app: &App, person: &Person) -> Result<Told, Refusal> {
         let cause = format!("no group of the user is mapped to a role of {}", app.id);
         return Err(Refusal::new(Reason::NoRole, cause));
     }
+    Ok(alone(app, person))
+}
+
+/// What there is to tell of somebody who may use the app, without what the app said itself.
+fn alone(app: &App, person: &Person) -> Told {
     let alone = Person {
         accounts: Vec::new(),
         ..person.clone()
     };
     let roles = standing::roles(app, &alone).unwrap_or_default();
-    Ok(Told::new(person, roles))
+    Told::new(person, roles)
 }
 
 /// A callback that is down does not keep out whom the app knows.
 fn known_goes_on(account: Option<&Account>, refusal: Refusal) -> Result<(), Refusal> {
-    let known = account.is_some_and(|account| account.state == AccountState::Open);
+    let known =
+        account.is_some_and(|account| account.state == AccountState::Open && account.active);
     if known && refusal.reason == Reason::CallbackDown {
         Ok(())
     } else {
@@ -344,6 +448,11 @@ fn not_invited(app: &App) -> Refusal {
         Reason::NoAccount,
         format!("the user was not invited to {}", app.id),
     )
+}
+
+fn callback_down(app: &App, cause: &str, retry_after: Duration) -> Refusal {
+    let cause = format!("{}: {cause}", app.id);
+    Refusal::new(Reason::CallbackDown, cause).with_retry_after(retry_after)
 }
 
 fn store_down(error: StoreError) -> Refusal {

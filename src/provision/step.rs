@@ -1,7 +1,9 @@
-//! What to do about an account: a pure decision.
+//! What to do about an account at a visit or a sign-in: a pure decision.
 
-use super::{Kind, Occasion};
+use super::Occasion;
+use super::event::DELETED;
 use crate::config::{Provisioning, ProvisioningMode};
+use crate::directory::EventKind;
 use crate::identity::{Account, AccountState};
 
 /// What to do about an account.
@@ -21,10 +23,11 @@ pub(super) enum Step {
     /// There is nobody to ask: usher's word is enough.
     OpenAlone,
     /// The app must be told.
-    Tell(Kind),
+    Tell(EventKind),
 }
 
-/// Decides by what is known. `invited`: the user has a grant in the app. `asked_just_now`: the refusal on record is the answer to somebody who had the turn before.
+/// Decides by what is known. `invited`: the user has a grant in the app. `asked_just_now`: the refusal on record is the answer to
+/// somebody who had the turn before.
 pub(super) fn next_step(
     provisioning: &Provisioning,
     (account, invited): (Option<&Account>, bool),
@@ -32,33 +35,38 @@ pub(super) fn next_step(
     fingerprint: &str,
     asked_just_now: bool,
 ) -> Step {
+    let tell = |kind| match &provisioning.callback {
+        Some(_) => Step::Tell(kind),
+        None => Step::OpenAlone,
+    };
     let Some(account) = account else {
-        return match (provisioning.mode, &provisioning.callback) {
-            (ProvisioningMode::Off, _) => Step::Done,
-            (ProvisioningMode::Invited, _) if !invited => Step::NotInvited,
-            (ProvisioningMode::Jit | ProvisioningMode::Invited, None) => Step::OpenAlone,
-            (ProvisioningMode::Jit | ProvisioningMode::Invited, Some(_)) => {
-                Step::Tell(Kind::Created)
-            }
+        return match provisioning.mode {
+            ProvisioningMode::Off => Step::Done,
+            ProvisioningMode::Invited if !invited => Step::NotInvited,
+            ProvisioningMode::Jit | ProvisioningMode::Invited => tell(EventKind::Created),
         };
     };
-    let ask_again = occasion == Occasion::SignIn && !asked_just_now;
-    match (&account.state, &provisioning.callback) {
-        (AccountState::Open, None) => Step::Done,
-        (AccountState::Open, Some(_)) => match occasion {
-            Occasion::SignIn if account.told != fingerprint => Step::Tell(Kind::Updated),
-            Occasion::SignIn | Occasion::Visit => Step::Done,
+    if !account.active {
+        return tell(if account.told == DELETED {
+            EventKind::Created
+        } else {
+            EventKind::Reactivated
+        });
+    }
+    match &account.state {
+        AccountState::Open => match (occasion, &provisioning.callback) {
+            (Occasion::SignIn, Some(_)) if account.told != fingerprint => tell(EventKind::Updated),
+            (Occasion::SignIn | Occasion::Visit, _) => Step::Done,
         },
-        (AccountState::Refused { .. }, None) if ask_again => Step::OpenAlone,
         // With an id the account was open once: the app knows it.
-        (AccountState::Refused { .. }, Some(_)) if ask_again => {
-            Step::Tell(if account.id.is_some() {
-                Kind::Updated
+        AccountState::Refused { .. } if occasion == Occasion::SignIn && !asked_just_now => {
+            tell(if account.id.is_some() {
+                EventKind::Updated
             } else {
-                Kind::Created
+                EventKind::Created
             })
         }
-        (AccountState::Refused { message, reason }, _) => Step::RefusalStands {
+        AccountState::Refused { message, reason } => Step::RefusalStands {
             message: message.clone(),
             reason: reason.clone(),
         },

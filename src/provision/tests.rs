@@ -2,6 +2,7 @@
 mod answers;
 mod app_double;
 mod flow;
+mod outbox;
 mod trouble;
 
 use std::sync::Arc;

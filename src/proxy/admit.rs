@@ -12,6 +12,7 @@ use crate::access::target::Target;
 use crate::config::{App, Site};
 use crate::forward::identity::ForwardedIdentity;
 use crate::refusal::{Reason, Refusal};
+use crate::session::Since;
 
 /// What an admitted request carries to the app.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) enum Admission {
     Known {
         /// The session that live streams end with.
         session: Arc<Cached>,
+        /// When the streams that may come of it were let in.
+        since: Since,
         /// For the log.
         known: Arc<Known>,
         /// The fields to insert.
@@ -71,6 +74,8 @@ impl Asking<'_> {
             Ok(None) => return self.anonymous(),
             Err(refusal) => return self.anonymous().map_err(|_| Denial::Refused(refusal)),
         };
+        // Before the person is read: see `Streams`.
+        let since = session.session.streams.since();
         let known = session.known(self.place, self.app);
         match decide(
             self.app,
@@ -78,13 +83,16 @@ impl Asking<'_> {
             &self.parts.method,
             Some(&known.standing),
         ) {
-            Decision::Admitted(admitted) => return self.grant(&admitted, &session, &known),
+            Decision::Admitted(admitted) => {
+                return self.grant(&admitted, (&session, since), &known);
+            }
             Decision::NeedsSignIn => return Err(Denial::NeedsSignIn),
             Decision::Refused(refusal) => return Err(refusal.into()),
             Decision::NeedsAccount => {}
         }
         let usher = &self.view.usher;
         Box::pin(usher.ensure_account(self.app, &session.session, self.now)).await?;
+        let since = session.session.streams.since();
         let known = session.known(self.place, self.app);
         match decide(
             self.app,
@@ -92,7 +100,7 @@ impl Asking<'_> {
             &self.parts.method,
             Some(&known.standing),
         ) {
-            Decision::Admitted(admitted) => self.grant(&admitted, &session, &known),
+            Decision::Admitted(admitted) => self.grant(&admitted, (&session, since), &known),
             Decision::NeedsSignIn => Err(Denial::NeedsSignIn),
             Decision::Refused(refusal) => Err(refusal.into()),
             Decision::NeedsAccount => Err(Refusal::new(
@@ -154,7 +162,7 @@ impl Asking<'_> {
     fn grant(
         &self,
         admitted: &Admitted<'_>,
-        session: &Arc<Cached>,
+        (session, since): (&Arc<Cached>, Since),
         known: &Arc<Known>,
     ) -> Result<Admission, Denial> {
         match admitted.visitor() {
@@ -179,6 +187,7 @@ impl Asking<'_> {
         };
         Ok(Admission::Known {
             session: Arc::clone(session),
+            since,
             known: Arc::clone(known),
             identity,
         })

@@ -17,6 +17,7 @@ use super::guard::BadFraming;
 use super::pool::Lease;
 use super::timer::LazyTimer;
 use super::worker::{View, Worker};
+use crate::session::Since;
 
 /// Why a client's body could not be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -272,7 +273,7 @@ enum Kind {
 pub(crate) struct Download {
     inner: Incoming,
     lease: Option<Lease>,
-    session: Option<Arc<Cached>>,
+    session: Option<(Arc<Cached>, Since)>,
     worker: Arc<Worker>,
     live: Option<usize>,
     frames: u32,
@@ -302,7 +303,7 @@ impl AnswerBody {
     pub(crate) fn app(
         inner: Incoming,
         lease: Lease,
-        session: Option<Arc<Cached>>,
+        session: Option<(Arc<Cached>, Since)>,
         exchange: Box<Exchange>,
     ) -> Self {
         let mut download = Download {
@@ -341,7 +342,7 @@ impl Download {
                 let place = self
                     .worker
                     .live
-                    .add(Arc::clone(session), context.waker().clone());
+                    .add(session.clone(), context.waker().clone());
                 self.live = Some(place);
                 self.worker.stats.stream(1);
                 false

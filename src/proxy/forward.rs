@@ -33,6 +33,7 @@ use super::worker::{AppView, View, Worker};
 use crate::config::{Site, Timeouts};
 use crate::forward::firewall::Firewall;
 use crate::refusal::{Reason, Refusal};
+use crate::session::Since;
 
 /// About as many fields as usher sets itself.
 const OURS: usize = 16;
@@ -180,7 +181,7 @@ pub(crate) async fn forward(
         begun: before.into(),
         session: match &admission {
             Admission::Public => None,
-            Admission::Known { session, .. } => Some(session),
+            Admission::Known { session, since, .. } => Some((session, *since)),
         },
     };
     let sent = sending.send(request).await;
@@ -191,7 +192,7 @@ pub(crate) async fn forward(
     };
     let session = match admission {
         Admission::Public => None,
-        Admission::Known { session, .. } => Some(session),
+        Admission::Known { session, since, .. } => Some((session, since)),
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let tunnel = Tunnel::begin(
@@ -252,7 +253,7 @@ impl Failure {
             }
             Self::SessionEnded => Refusal::new(
                 Reason::SignInRequired,
-                "the session ended while the app was asked",
+                "the session ended or lost a role while the app was asked",
             ),
             Self::Late => Refusal::new(Reason::AppTimeout, "no answer within timeouts.response"),
         }
@@ -280,7 +281,7 @@ struct Sending<'a> {
     /// When the first attempt begins.
     begun: Instant,
     /// The session that the wait for an answer ends with.
-    session: Option<&'a Arc<Cached>>,
+    session: Option<(&'a Arc<Cached>, Since)>,
 }
 
 impl Sending<'_> {
@@ -375,9 +376,9 @@ impl Sending<'_> {
 
     /// Has the thread look after this wait, as it takes its time.
     fn wait(&self, context: &Context<'_>) -> Option<Waiting<'_>> {
-        let session = Arc::clone(self.session?);
+        let (session, since) = self.session?;
         let live = &self.worker.live;
-        let place = live.add(session, context.waker().clone());
+        let place = live.add((Arc::clone(session), since), context.waker().clone());
         Some(Waiting { live, place })
     }
 }

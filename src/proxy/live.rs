@@ -1,4 +1,4 @@
-//! Answers that are still streaming to somebody who is signed in: they end with their session.
+//! Answers that are still streaming to somebody who is signed in: they end with their session, or when it loses a role.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -6,10 +6,12 @@ use std::task::Waker;
 use jiff::Timestamp;
 
 use super::cache::Cached;
+use crate::session::Since;
 
 #[derive(Debug)]
 struct Live {
     session: Arc<Cached>,
+    since: Since,
     waker: Waker,
     cut: bool,
 }
@@ -30,11 +32,12 @@ impl LiveStreams {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a stream; gives its place.
-    pub(crate) fn add(&self, session: Arc<Cached>, waker: Waker) -> usize {
+    /// Adds a stream that was let in at `since`; gives its place.
+    pub(crate) fn add(&self, (session, since): (Arc<Cached>, Since), waker: Waker) -> usize {
         let mut live = self.lock();
         let entry = Some(Live {
             session,
+            since,
             waker,
             cut: false,
         });
@@ -73,14 +76,17 @@ impl LiveStreams {
         }
     }
 
-    /// Marks and wakes the streams whose session is over. Gives the number of streams.
+    /// Marks and wakes the streams whose session is over, or lost what let them in. Gives the number of streams.
     pub(crate) fn cut_ended(&self, now: Timestamp) -> usize {
         let mut live = self.lock();
         let mut count = 0;
         for entry in live.slots.iter_mut().flatten() {
             count += 1;
             let session = &entry.session.session;
-            if !entry.cut && (session.ended.is_cancelled() || session.expires_at <= now) {
+            let over = session.ended.is_cancelled()
+                || session.streams.is_cut(entry.since)
+                || session.expires_at <= now;
+            if !entry.cut && over {
                 entry.cut = true;
                 entry.waker.wake_by_ref();
             }

@@ -18,13 +18,14 @@ use super::cache::Cached;
 use super::exchange::Exchange;
 use super::request_id::RequestId;
 use crate::refusal::{Reason, Refusal};
+use crate::session::Since;
 
 /// Bytes read at once in each direction.
 const BUFFER: usize = 16 * 1024;
 
 /// A tunnel between a client and an app.
 pub(crate) struct Tunnel {
-    session: Option<Arc<Cached>>,
+    session: Option<(Arc<Cached>, Since)>,
     exchange: Box<Exchange>,
     idle: Duration,
 }
@@ -38,7 +39,7 @@ impl Tunnel {
     pub(crate) fn begin(
         client: Option<OnUpgrade>,
         response: &mut Response<Incoming>,
-        session: Option<Arc<Cached>>,
+        session: Option<(Arc<Cached>, Since)>,
         mut exchange: Box<Exchange>,
     ) -> Result<RequestId, (Refusal, Box<Exchange>)> {
         let websocket = response
@@ -89,14 +90,14 @@ impl Tunnel {
         let copy = carry(TokioIo::new(client), TokioIo::new(app), carried, &touch);
         tokio::select! {
             result = copy => result.err().map(|_| "one side broke off"),
-            () = self.over() => Some("the session ended"),
+            () = self.over() => Some("the session ended or lost a role"),
             () = carried.silent_for(self.idle) => Some("silent for timeouts.idle"),
         }
     }
 
-    /// Waits for the end of the session.
+    /// Waits for the end of the session, or of what let the tunnel in.
     async fn over(&self) {
-        let Some(session) = &self.session else {
+        let Some((session, since)) = &self.session else {
             return pending().await;
         };
         let session = &session.session;
@@ -104,13 +105,14 @@ impl Tunnel {
         let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
         tokio::select! {
             () = session.ended.cancelled() => {}
+            () = session.streams.cut(*since) => {}
             () = tokio::time::sleep(left) => {}
         }
     }
 
     /// What the client sends counts as use of the session.
     fn touch(&self) {
-        let Some(session) = &self.session else {
+        let Some((session, _)) = &self.session else {
             return;
         };
         let sessions = &self.exchange.view.usher.sessions;

@@ -5,9 +5,11 @@ mod list;
 mod registry;
 mod rows;
 mod sessions;
+mod streams;
 
 pub use list::SessionRow;
-pub use sessions::Sessions;
+pub use sessions::{CreateError, Sessions};
+pub use streams::{Since, Streams};
 
 use std::sync::atomic::AtomicI64;
 
@@ -90,6 +92,8 @@ pub struct Session {
     pub renew_at: AtomicI64,
     /// Whose session it is; swapped when attributes, roles or accounts change.
     pub person: ArcSwap<Person>,
+    /// Its live streams, which a lost role cuts.
+    pub streams: Streams,
     /// Cancelled when the session ends: live streams watch it.
     pub ended: CancellationToken,
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::{Connection, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
-use super::{Named, OfSubject, Session, SessionKey, Which};
+use super::{Named, OfSubject, Session, SessionKey, Streams, Which};
 use crate::directory::Directory;
 use crate::identity::{IdpId, Person, Protocol, Subject, UserId};
 use crate::store::{Store, StoreError};
@@ -72,6 +72,7 @@ impl Row {
             confirmed_at: AtomicI64::new(now.as_second()),
             renew_at: AtomicI64::new(self.renew_at),
             person: ArcSwap::from_pointee(self.person),
+            streams: Streams::default(),
             ended: CancellationToken::new(),
         }
     }
@@ -137,21 +138,23 @@ pub(super) async fn read(
     }))
 }
 
-/// Writes a new session.
+/// Writes a new session; false, and nothing is written, where its user is not active (any more).
 pub(super) async fn insert(
     store: &Store,
     session: &Session,
     name_id_key: Option<&str>,
     sealed_tokens: &str,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let person = session.person.load();
     store
         .within(async {
-            sqlx::query(
+            let written = sqlx::query(
+                // One statement, so that a user who is deactivated at that moment either has this session ended
+                // or does not get it.
                 "INSERT INTO sessions (key, sid, user_id, idp, issuer, format, subject, origin, \
                  authenticated_at, acr, idp_session, name_id_key, created_at, expires_at, seen_at, \
-                 renew_at, tokens) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-                 $14, $15, $16, $17)",
+                 renew_at, tokens) SELECT $1, $2, id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+                 $14, $15, $16, $17 FROM users WHERE id = $3 AND active = 1",
             )
             .bind(session.key.to_text())
             .bind(&session.sid)
@@ -172,7 +175,7 @@ pub(super) async fn insert(
             .bind(sealed_tokens)
             .execute(store.writer())
             .await?;
-            Ok(())
+            Ok(written.rows_affected() == 1)
         })
         .await
 }

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::registry::{Registry, Settled, Ticket};
-use super::{NewSession, Session, SessionKey, Tokens, Which, rows};
+use super::{NewSession, Session, SessionKey, Streams, Tokens, Which, rows};
 use crate::config::SessionsConfig;
 use crate::directory::Directory;
-use crate::identity::{NameId, UserId};
+use crate::identity::{Account, AccountState, NameId, Person, UserId};
 use crate::seal::SealRing;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
@@ -49,6 +49,17 @@ pub struct Sessions {
     writing: tokio::sync::Mutex<()>,
     /// When the store failed last, in Unix seconds.
     failed_at: AtomicI64,
+}
+
+/// Why a session was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The user was deactivated, or the session was ended, before it began.
+    #[error("the session ended before it began")]
+    Ended,
 }
 
 /// Tokens as they are sealed.
@@ -103,11 +114,14 @@ impl Sessions {
     }
 
     /// Makes a session and gives the cookie value (43 base64url characters of 256 random bits), which is kept nowhere.
+    ///
+    /// # Errors
+    /// `Ended` where the user was deactivated, or the session was ended, before it began.
     pub async fn create(
         &self,
         new: NewSession,
         now: Timestamp,
-    ) -> Result<(Secret, Arc<Session>), StoreError> {
+    ) -> Result<(Secret, Arc<Session>), CreateError> {
         let cookie = URL_SAFE_NO_PAD.encode(random::<32>()?);
         let key = SessionKey::digest(cookie.as_bytes());
         let lifetime = SignedDuration::from_secs(self.lifetime.load(Ordering::Relaxed));
@@ -135,20 +149,24 @@ impl Sessions {
             confirmed_at: AtomicI64::new(now.as_second()),
             renew_at: AtomicI64::new(seconds(new.renew_at)),
             person: ArcSwap::from_pointee(new.person),
+            streams: Streams::default(),
             ended: CancellationToken::new(),
         };
         // Taken before the store knows it: an end that comes right after the write is not missed.
         let ticket = self.registry.ticket(key);
-        rows::insert(&self.store, &session, name_id_key.as_deref(), &sealed).await?;
+        if !rows::insert(&self.store, &session, name_id_key.as_deref(), &sealed).await? {
+            return Err(CreateError::Ended);
+        }
         let user = session.person.load().user.clone();
         match ticket.settle(&user, false, || session, |_| ()) {
             Settled::Live(session) => Ok((Secret::new(cookie), session)),
             // It ended, or its person changed, before it began: the first request reads it anew.
-            Settled::Ended => Err(StoreError("the session ended at once".to_owned())),
-            Settled::Changed => self.load(&key, None, &ticket, now).await?.map_or_else(
-                || Err(StoreError("the session ended at once".to_owned())),
-                |session| Ok((Secret::new(cookie), session)),
-            ),
+            Settled::Ended => Err(CreateError::Ended),
+            Settled::Changed => {
+                let session = self.load(&key, None, &ticket, now).await?;
+                let session = session.ok_or(CreateError::Ended)?;
+                Ok((Secret::new(cookie), session))
+            }
         }
     }
 
@@ -237,9 +255,7 @@ impl Sessions {
                 session
                     .confirmed_at
                     .fetch_max(confirmed_at, Ordering::Relaxed);
-                if **session.person.load() != person {
-                    session.person.store(Arc::new(person));
-                }
+                replace(session, person);
             };
             let made = || {
                 let session = row.into_session(*key, now);
@@ -373,6 +389,10 @@ impl Sessions {
         let stored = rows::delete(&self.store, &which).await?;
         let mut keys: Vec<SessionKey> = stored.iter().map(|(key, _)| *key).collect();
         // What another process deleted may still be here.
+        if let Which::User(user) = which {
+            // A session of theirs that is being made or read at this moment is read again, and is not there.
+            self.registry.change_loads(user);
+        }
         match which {
             Which::One(key) => keys.push(*key),
             Which::User(user) => keys.extend(self.registry.of_user(user).iter().map(|one| one.key)),
@@ -395,16 +415,45 @@ impl Sessions {
         Ok(users)
     }
 
-    /// Loads the person anew into all live sessions of a user: after a change of attributes, roles or accounts.
+    /// Loads the person anew into all live sessions of a user: after a change of attributes, roles or accounts. Where one has
+    /// lost something that roles come from, its streams are cut.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub async fn reload_person(&self, user: &UserId) -> Result<(), StoreError> {
+        self.reload_and_judge(user, |_, before, after| lost_something(before, after))
+            .await
+    }
+
+    /// The same where the caller can tell from the person before and after whether the streams of a session must be cut.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn reload_and_judge(
+        &self,
+        user: &UserId,
+        mut is_cut: impl FnMut(&Session, &Person, &Person) -> bool,
+    ) -> Result<(), StoreError> {
         self.registry.change_loads(user);
         for session in self.registry.of_user(user) {
             let ticket = self.registry.ticket(session.key);
             // The same turn as a load: what is older cannot be stored after what is newer.
             let _turn = ticket.load().failed.lock().await;
-            let subject = session.person.load().subject.clone();
-            if let Some(person) = self.directory.person(&subject).await? {
-                session.person.store(Arc::new(person));
+            let before = session.person.load_full();
+            match self.directory.person(&before.subject).await? {
+                None => {
+                    // Deactivated: the row goes with the next end or sweep, and is worth nothing until then.
+                    self.registry.end(&session.key);
+                }
+                Some(after) => {
+                    let cut = is_cut(&session, &before, &after);
+                    if after != *before {
+                        session.person.store(Arc::new(after));
+                    }
+                    if cut {
+                        session.streams.cut_all();
+                    }
+                }
             }
         }
         Ok(())
@@ -427,6 +476,36 @@ impl Sessions {
         let idle_since = now.as_second().saturating_sub(idle_for) - 2 * SEEN_EVERY;
         rows::sweep(&self.store, now.as_second(), idle_since).await
     }
+}
+
+/// Gives a live session the person as the store has it.
+fn replace(session: &Session, person: Person) {
+    let before = session.person.load_full();
+    if *before == person {
+        return;
+    }
+    let cut = lost_something(&before, &person);
+    session.person.store(Arc::new(person));
+    if cut {
+        session.streams.cut_all();
+    }
+}
+
+/// Whether something is gone that a role may have come from. Stricter than the roles themselves: asked only where nobody
+/// looks at those.
+fn lost_something(before: &Person, after: &Person) -> bool {
+    let groups = &after.attributes.groups;
+    let kept = |group: &String| groups.contains(group);
+    let same_account = |account: &Account| {
+        after.account(&account.app).is_some_and(|now| {
+            (now.state == AccountState::Open || account.state != AccountState::Open)
+                && (now.active || !account.active)
+                && account.roles.iter().all(|role| now.roles.contains(role))
+        })
+    };
+    !before.attributes.groups.iter().all(kept)
+        || !before.grants.iter().all(|one| after.grants.contains(one))
+        || !before.accounts.iter().all(same_account)
 }
 
 /// What a failing store leaves: a session confirmed less than 30 s ago goes on.

@@ -322,6 +322,7 @@ async fn what_was_read_before_the_end_does_not_come_to_life() {
         confirmed_at: AtomicI64::new(START),
         renew_at: AtomicI64::new(i64::MAX),
         person: ArcSwap::from_pointee(house.person.clone()),
+        streams: Streams::default(),
         ended: CancellationToken::new(),
     };
     let user = house.person.user.clone();
@@ -401,7 +402,7 @@ async fn a_changed_person_reaches_live_sessions() {
     let user = &house.person.user;
     house
         .directory
-        .put_account(user, &account, None, at(1))
+        .put_account(user, &account, at(1))
         .await
         .unwrap();
     house.sessions.reload_person(user).await.unwrap();
@@ -499,6 +500,7 @@ async fn the_cache_is_bounded_but_keeps_what_is_held() {
                 confirmed_at: AtomicI64::new(START + i64::from(turn)),
                 renew_at: AtomicI64::new(i64::MAX),
                 person: ArcSwap::from_pointee(house.person.clone()),
+                streams: Streams::default(),
                 ended: CancellationToken::new(),
             },
             |_| (),

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::provision::Occasion;
 use crate::refusal::{FailedCheck, Reason, Refusal};
 use crate::revoke;
-use crate::session::{NewSession, Session, SessionKey, Which};
+use crate::session::{CreateError, NewSession, Session, SessionKey, Which};
 
 /// Seconds that clocks may be apart.
 const SKEW: i64 = 60;
@@ -198,6 +198,8 @@ impl SignIn {
             .admit(login.subject(), login.attributes(), join.as_ref(), now)
             .await
             .map_err(admit_refusal)?;
+        // What the IdP says now holds for the other sessions too.
+        self.follow(&person.user, now).await?;
         let cookies = self
             .begin_session(arrival, &login, person.clone(), now)
             .await?;
@@ -260,11 +262,14 @@ impl SignIn {
             renew_at: renew_at(idp.config(), now),
             ends_at: login.ends_at(),
         };
-        let (cookie, session) = self
-            .sessions
-            .create(new, now)
-            .await
-            .map_err(|error| store_refusal(&error))?;
+        let (cookie, session) =
+            self.sessions
+                .create(new, now)
+                .await
+                .map_err(|error| match error {
+                    CreateError::Store(error) => store_refusal(&error),
+                    CreateError::Ended => Refusal::new(Reason::Deactivated, error.to_string()),
+                })?;
         self.still_there(arrival, &session, now).await?;
         self.sessions
             .reload_person(&user)

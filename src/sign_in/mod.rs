@@ -35,7 +35,7 @@ use crate::audit::By;
 use crate::claims::Claims;
 use crate::config::{self, Config, Site};
 use crate::directory::{Directory, Switch};
-use crate::identity::IdpId;
+use crate::identity::{IdpId, UserId};
 use crate::idp::Idp;
 use crate::idp::oidc::OidcError;
 use crate::idp::saml::{SamlError, SamlIdp};
@@ -219,6 +219,18 @@ impl SignIn {
         origins.sort_unstable();
         origins.dedup();
         origins
+    }
+
+    /// Lets what a sign-in or a renewal changed take effect everywhere.
+    async fn follow(&self, user: &UserId, now: Timestamp) -> Result<(), Refusal> {
+        let scene = revoke::Scene {
+            config: &self.config,
+            directory: &self.directory,
+            sessions: &self.sessions,
+        };
+        let followed = revoke::follow(scene, user, Why::AccessLost, now).await;
+        self.provisioner.wake();
+        followed.map_err(|error| store_refusal(&error))
     }
 
     /// Ends sessions, with their line in the log.

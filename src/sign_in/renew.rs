@@ -15,7 +15,6 @@ use crate::audit::{Actor, By};
 use crate::idp::Idp;
 use crate::idp::oidc::{OidcError, Renewed};
 use crate::metrics::Metrics;
-use crate::provision::Occasion;
 use crate::refusal::{Reason, Refusal};
 use crate::revoke;
 use crate::session::{Session, SessionKey, Which};
@@ -166,25 +165,8 @@ impl SignIn {
                 return self.end(session, &refusal.cause, now).await;
             }
         };
-        for app in self
-            .config
-            .apps
-            .iter()
-            .filter(|app| person.account(&app.id).is_some())
-        {
-            if let Err(refusal) = self
-                .provisioner
-                .ensure(app, &person, Occasion::SignIn, now)
-                .await
-            {
-                tracing::warn!(event = "account_not_updated", app = %app.id, user = %person.user, cause = %refusal.cause, "app was not updated");
-            }
-        }
-        self.sessions
-            .reload_person(&person.user)
-            .await
-            .map_err(|error| store_refusal(&error))?;
-        Ok(true)
+        self.follow(&person.user, now).await?;
+        Ok(!session.ended.is_cancelled())
     }
 
     async fn end(&self, session: &Session, cause: &str, now: Timestamp) -> Result<bool, Refusal> {

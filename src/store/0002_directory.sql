@@ -172,13 +172,15 @@ CREATE INDEX changes_by_time ON changes (look_at);
 -- Whether the app was told last that the user is active.
 ALTER TABLE accounts ADD COLUMN active BIGINT NOT NULL DEFAULT 1;
 
--- The outbox is `events`: one waits for each user and app. `state` is `waiting` or `dead`; `inline` ones are tried by the visit that made them first.
-ALTER TABLE events ADD COLUMN kind TEXT NOT NULL DEFAULT '';
+-- The outbox is `events`: one waits for each user and app. `state` is `waiting` or `dead`. `begun_at` is when the present series of tries
+-- began: when it was made, or tried anew by an admin.
+ALTER TABLE events ADD COLUMN kind TEXT NOT NULL DEFAULT 'user.updated';
 ALTER TABLE events ADD COLUMN state TEXT NOT NULL DEFAULT 'waiting';
 ALTER TABLE events ADD COLUMN tries BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE events ADD COLUMN next_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE events ADD COLUMN begun_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE events ADD COLUMN last_error TEXT;
-CREATE INDEX events_by_time ON events (state, next_at);
+CREATE INDEX events_by_time ON events (app, state, next_at);
 
 -- What became of events.
 CREATE TABLE deliveries (

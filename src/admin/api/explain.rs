@@ -22,7 +22,7 @@ use crate::directory::Find;
 use crate::forward::identity::ForwardedIdentity;
 use crate::identity::{Person, UserId};
 use crate::refusal::{Reason, Refusal};
-use crate::session::{Session, SessionKey};
+use crate::session::{Session, SessionKey, Streams};
 
 /// The request to explain.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -409,6 +409,7 @@ fn pretended(person: Person, now: Timestamp) -> Session {
         confirmed_at: AtomicI64::new(now.as_second()),
         renew_at: AtomicI64::new(i64::MAX),
         person: ArcSwap::from_pointee(person),
+        streams: Streams::default(),
         ended: CancellationToken::new(),
     }
 }
