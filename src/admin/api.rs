@@ -284,4 +284,23 @@ mod tests {
         }
         assert!(ids.len() > 4, "{ids:?}");
     }
+
+    #[test]
+    fn no_two_types_of_the_document_have_one_name() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/admin/api");
+        let mut names = Vec::new();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            for after in text.split("ToSchema)]").skip(1) {
+                let words: Vec<_> = after.split_whitespace().collect();
+                let at = words.iter().position(|word| matches!(*word, "struct" | "enum"));
+                let name = words[at.unwrap() + 1];
+                names.push(name.split('<').next().unwrap().to_owned());
+            }
+        }
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert!(all > 20 && names.len() == all, "{names:?}");
+    }
 }

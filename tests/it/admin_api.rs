@@ -2,6 +2,7 @@
 
 mod audit;
 mod client;
+mod deliveries;
 mod door;
 mod explain;
 mod people;

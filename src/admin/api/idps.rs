@@ -26,15 +26,15 @@ pub(super) struct IdentityProvider {
     /// What the config file says of that.
     enabled_in_file: bool,
     /// An admin's word, where it holds: until that provider's part of the file changes.
-    switch: Option<SwitchShown>,
+    switch: Option<IdentityProviderSwitch>,
     /// Domains that find it, and the only ones that it may assert; empty: any.
     email_domains: Vec<String>,
     /// Whether it may write people and groups (SCIM).
     scim: bool,
     /// How it does, by what is known without asking it.
-    health: HealthShown,
+    health: IdentityProviderHealth,
     /// What it must know of usher.
-    register: Register,
+    register: ToRegister,
 }
 
 /// What an identity provider speaks.
@@ -49,7 +49,7 @@ enum Protocol {
 
 /// An admin's word.
 #[derive(Debug, Serialize, ToSchema)]
-struct SwitchShown {
+struct IdentityProviderSwitch {
     /// Whether people may sign in.
     enabled: bool,
     /// Who said so, as the log writes it.
@@ -61,7 +61,7 @@ struct SwitchShown {
 
 /// How an identity provider does.
 #[derive(Debug, Serialize, ToSchema)]
-struct HealthShown {
+struct IdentityProviderHealth {
     /// When its metadata and keys were read last; null: not yet, they are read when they are needed.
     #[schema(value_type = Option<String>, format = DateTime)]
     read_at: Option<Timestamp>,
@@ -71,12 +71,12 @@ struct HealthShown {
     #[schema(value_type = Option<String>, format = DateTime)]
     valid_until: Option<Timestamp>,
     /// Certificates that it signs with (SAML).
-    certificates: Vec<CertificateShown>,
+    certificates: Vec<SigningCertificate>,
 }
 
 /// A certificate.
 #[derive(Debug, Serialize, ToSchema)]
-struct CertificateShown {
+struct SigningCertificate {
     /// SHA-256 of it.
     fingerprint: String,
     /// When it ends.
@@ -84,9 +84,9 @@ struct CertificateShown {
     expires_at: Timestamp,
 }
 
-impl HealthShown {
+impl IdentityProviderHealth {
     fn of(health: Health, now: Timestamp) -> Self {
-        let certificate = |(fingerprint, expires_at)| CertificateShown {
+        let certificate = |(fingerprint, expires_at)| SigningCertificate {
             fingerprint,
             expires_at,
         };
@@ -102,7 +102,7 @@ impl HealthShown {
 
 /// What must be entered at an identity provider, which compares URLs as strings.
 #[derive(Debug, Serialize, ToSchema)]
-struct Register {
+struct ToRegister {
     /// Redirect URIs (OIDC).
     redirect_uris: Vec<String>,
     /// Post-logout redirect URIs (OIDC).
@@ -117,7 +117,7 @@ struct Register {
     slo_urls: Vec<String>,
 }
 
-impl Register {
+impl ToRegister {
     fn of(config: &Config, idp: &Idp) -> Self {
         let urls = |path: &str| -> Vec<String> {
             let sites = config.sign_in_sites();
@@ -159,15 +159,15 @@ fn shown(call: &Call, idp: &Idp) -> Result<IdentityProvider, ApiError> {
         },
         enabled: sign_in.is_enabled(idp),
         enabled_in_file: idp.enabled,
-        switch: sign_in.switch(idp).map(|switch| SwitchShown {
+        switch: sign_in.switch(idp).map(|switch| IdentityProviderSwitch {
             enabled: switch.enabled,
             set_by: switch.set_by,
             set_at: switch.set_at,
         }),
         email_domains: idp.email_domains.clone(),
         scim: idp.scim.is_some(),
-        health: HealthShown::of(health, call.now),
-        register: Register::of(&call.usher.config, idp),
+        health: IdentityProviderHealth::of(health, call.now),
+        register: ToRegister::of(&call.usher.config, idp),
     })
 }
 

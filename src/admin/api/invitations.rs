@@ -18,7 +18,7 @@ const OPEN_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// An app with the roles in it.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct InApp {
+struct InvitedTo {
     /// The app.
     app: String,
     /// Roles; none: the app's default role.
@@ -38,13 +38,13 @@ pub(super) struct Invitation {
     /// Full name.
     name: Option<String>,
     /// Apps with the roles in them.
-    apps: Vec<InApp>,
+    apps: Vec<InvitedTo>,
     /// Whether a password may be set.
     password: bool,
     /// Whether the account is for emergencies.
     break_glass: bool,
     /// Where it is.
-    state: State,
+    state: InvitationState,
     /// Who invited, as the log writes it.
     created_by: String,
     /// When.
@@ -58,7 +58,7 @@ pub(super) struct Invitation {
 /// Where an invitation is.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum InvitationState {
     /// Can be accepted.
     Open,
     /// Was accepted.
@@ -72,7 +72,7 @@ enum State {
 impl Invitation {
     fn of(invitation: directory::Invitation, now: Timestamp) -> Self {
         let new = invitation.new;
-        let in_app = |(app, roles): (AppId, Vec<Role>)| InApp {
+        let in_app = |(app, roles): (AppId, Vec<Role>)| InvitedTo {
             app: app.to_string(),
             roles: roles.iter().map(ToString::to_string).collect(),
         };
@@ -85,10 +85,10 @@ impl Invitation {
             password: new.password,
             break_glass: new.break_glass,
             state: match (invitation.accepted_at, invitation.withdrawn_at) {
-                (Some(_), _) => State::Accepted,
-                (None, Some(_)) => State::Withdrawn,
-                (None, None) if new.expires_at <= now => State::Expired,
-                (None, None) => State::Open,
+                (Some(_), _) => InvitationState::Accepted,
+                (None, Some(_)) => InvitationState::Withdrawn,
+                (None, None) if new.expires_at <= now => InvitationState::Expired,
+                (None, None) => InvitationState::Open,
             },
             created_by: invitation.created_by,
             created_at: invitation.created_at,
@@ -163,7 +163,7 @@ pub(super) struct Invite {
     name: Option<String>,
     /// Apps with the roles in them.
     #[serde(default)]
-    apps: Vec<InApp>,
+    apps: Vec<InvitedTo>,
     /// Whether a password may be set (`local_accounts`).
     #[serde(default)]
     password: bool,
@@ -212,7 +212,7 @@ pub(super) async fn create(
     call: Call,
     Json(asked): Json<Invite>,
 ) -> Result<(StatusCode, axum::Json<MadeInvitation>), ApiError> {
-    let grant = |one: InApp| {
+    let grant = |one: InvitedTo| {
         let roles = one.roles.into_iter().map(Role::new).collect();
         (AppId::new(one.app), roles)
     };

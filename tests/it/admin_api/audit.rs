@@ -144,7 +144,7 @@ async fn the_log_is_csv_by_name_and_by_accept() {
         let header = text.lines().next().unwrap();
         assert!(header.starts_with("number,time,action"), "{header}");
         assert!(
-            text.lines().count() > 1 && text.contains("sign_in"),
+            text.lines().count() > 1 && text.contains("provisioning"),
             "{text}"
         );
     }
