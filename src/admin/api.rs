@@ -7,6 +7,7 @@ mod deliveries;
 mod door;
 mod error;
 mod explain;
+mod invitations;
 mod page;
 mod sessions;
 mod status;
@@ -193,6 +194,9 @@ fn operations() -> OpenApiRouter {
         .routes(routes!(explain::one))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
+        .routes(routes!(invitations::list, invitations::create))
+        .routes(routes!(invitations::create_many))
+        .routes(routes!(invitations::withdraw))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::replay))
         .routes(routes!(tokens::list, tokens::create))
@@ -293,7 +297,9 @@ mod tests {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
             for after in text.split("ToSchema)]").skip(1) {
                 let words: Vec<_> = after.split_whitespace().collect();
-                let at = words.iter().position(|word| matches!(*word, "struct" | "enum"));
+                let at = words
+                    .iter()
+                    .position(|word| matches!(*word, "struct" | "enum"));
                 let name = words[at.unwrap() + 1];
                 names.push(name.split('<').next().unwrap().to_owned());
             }

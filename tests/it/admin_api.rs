@@ -5,4 +5,5 @@ mod client;
 mod deliveries;
 mod door;
 mod explain;
+mod invitations;
 mod people;

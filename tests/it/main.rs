@@ -5,6 +5,7 @@
 mod admin_api;
 mod attacks;
 mod layers;
+mod local;
 mod logout;
 mod oidc;
 mod saml;

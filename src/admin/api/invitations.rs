@@ -336,8 +336,13 @@ pub(super) async fn create_many(
 )]
 pub(super) async fn withdraw(call: Call, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let directory = &call.usher.directory;
-    match directory.withdraw_invitation(&id, &call.by, call.now).await? {
+    match directory
+        .withdraw_invitation(&id, &call.by, call.now)
+        .await?
+    {
         true => Ok(StatusCode::NO_CONTENT),
-        false => Err(ApiError::not_found("there is no open invitation with that id")),
+        false => Err(ApiError::not_found(
+            "there is no open invitation with that id",
+        )),
     }
 }

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::Lines;
-use crate::config::{App, Callback, Site, Upstream};
+use crate::config::{App, Callback, MailConfig, Site, Upstream};
+use crate::mail::Mailer;
 use crate::outbound::{self, Outbound};
 
 /// For a name to be found.
@@ -45,6 +46,18 @@ pub(super) async fn site(site: &Site) -> Lines {
         }
     }
     lines
+}
+
+/// The mail server: reached, and signed in to; nothing is sent.
+pub(super) async fn mail(config: &MailConfig, lines: &mut Lines) {
+    let tested = match Mailer::new(config) {
+        Ok(mailer) => mailer.test().await,
+        Err(error) => Err(error),
+    };
+    match tested {
+        Ok(()) => lines.fine("mail", "the mail server answers and takes the credentials"),
+        Err(error) => lines.fail("mail", error.to_string()),
+    }
 }
 
 /// An app: its upstream and its callback.

@@ -20,6 +20,7 @@
 
 mod admin;
 mod back_channel;
+mod break_glass;
 mod case;
 mod doubles;
 mod echo;

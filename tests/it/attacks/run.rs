@@ -467,6 +467,7 @@ impl Scope for Run<'_> {
             "break_glass" => "/_usher/sign-in/local",
             "admin" => "/api/v1",
             "admin_token" => admin::ADMIN_TOKEN,
+            "root_pw" => crate::support::local::PASSWORD,
             "session_cookie" => SESSION_COOKIE,
             "state_cookie" => "__Host-usher-state-*",
             "h_user" => "X-Forwarded-User",
