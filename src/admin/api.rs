@@ -7,6 +7,7 @@ mod deliveries;
 mod door;
 mod error;
 mod explain;
+mod idps;
 mod invitations;
 mod page;
 mod sessions;
@@ -197,6 +198,8 @@ fn operations() -> OpenApiRouter {
         .routes(routes!(invitations::list, invitations::create))
         .routes(routes!(invitations::create_many))
         .routes(routes!(invitations::withdraw))
+        .routes(routes!(idps::list))
+        .routes(routes!(idps::one, idps::change))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::replay))
         .routes(routes!(tokens::list, tokens::create))

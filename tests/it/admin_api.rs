@@ -5,5 +5,6 @@ mod client;
 mod deliveries;
 mod door;
 mod explain;
+mod idps;
 mod invitations;
 mod people;

@@ -142,6 +142,8 @@ pub(super) struct Run<'w> {
     pub(super) pid: Option<u32>,
     pub(super) resident: Option<u64>,
     pub(super) log_start: usize,
+    /// Lines of the audit log before the variant began.
+    pub(super) audit_start: usize,
     /// A sign-in does not load the page that it lands on.
     pub(super) stay: bool,
     /// Other values of a cookie to try, one request each.
@@ -190,6 +192,7 @@ impl<'w> Run<'w> {
             pid: None,
             resident: None,
             log_start: 0,
+            audit_start: 0,
             stay: false,
             mutants: Vec::new(),
             problems: Vec::new(),
@@ -215,6 +218,7 @@ impl<'w> Run<'w> {
         }
         self.world.app.forget();
         self.before = self.counted_in_all();
+        self.audit_start = self.world.audit().len();
         self.note_process();
         Ok(())
     }

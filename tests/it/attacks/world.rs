@@ -23,6 +23,8 @@ use crate::support::{
 
 /// The origin that most rows speak to.
 pub(super) const ORIGIN: &str = "https://app.test";
+/// The audit log, in usher's directory.
+const AUDIT_FILE: &str = "audit.jsonl";
 /// Names of the people that every IdP knows.
 const PEOPLE: [&str; 8] = [
     "alice", "bob", "mallory", "root", "newuser", "bigalice", "nogroups", "slow",
@@ -169,6 +171,16 @@ impl World {
         Ok(())
     }
 
+    /// Every line of the audit log.
+    pub(super) fn audit(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.directory.path().join(AUDIT_FILE));
+        let text = text.unwrap_or_default();
+        let lines = text.lines();
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
     /// A browser without cookies.
     pub(super) async fn browser(&mut self) -> Result<Browser, String> {
         let mut browser = Browser::new(self.usher().await?.public());
@@ -227,6 +239,9 @@ impl World {
             self.settings.sessions, self.settings.top,
         );
         text.push_str(&admin::block());
+        if !text.contains("\naudit:") {
+            writeln!(text, "audit: {{ file: \"{{dir}}/{AUDIT_FILE}\" }}").unwrap();
+        }
         if self.settings.saml.is_some() && !text.contains("\nkeys:") {
             text.push_str("keys:\n");
             text.push_str(&saml::keys());
