@@ -471,6 +471,8 @@ impl Scope for Run<'_> {
             "break_glass" => "/_usher/sign-in/local",
             "admin" => "/api/v1",
             "admin_token" => admin::ADMIN_TOKEN,
+            "scim" => "/_usher/scim/op1/v2",
+            "scim_token" => crate::support::scim::TOKEN,
             "root_pw" => crate::support::local::PASSWORD,
             "session_cookie" => SESSION_COOKIE,
             "state_cookie" => "__Host-usher-state-*",

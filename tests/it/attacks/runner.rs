@@ -19,7 +19,7 @@ use super::{
 };
 
 /// The classes that usher is ready for.
-const CLASSES: [&str; 20] = [
+const CLASSES: [&str; 21] = [
     "admin-api",
     "break-glass",
     "identity-header-spoofing",
@@ -34,6 +34,7 @@ const CLASSES: [&str; 20] = [
     "cache-poisoning",
     "jit-callback-faults",
     "saml-faults",
+    "scim",
     "back-channel-logout",
     "websocket",
     "info-leak",
@@ -149,16 +150,10 @@ fn write_line(line: &str) {
 /// Why a whole row cannot be judged yet.
 fn not_applicable(row: &Row) -> Option<String> {
     if !CLASSES.contains(&row.class.as_str()) {
-        let why = match row.class.as_str() {
-            "scim" => "SCIM comes later",
-            _ => "this class comes later",
-        };
-        return Some(why.to_owned());
+        return Some("this class comes later".to_owned());
     }
-    match row.mode.as_str() {
-        "forward-auth" => return Some("forward-auth comes later".to_owned()),
-        "scim" => return Some("SCIM comes later".to_owned()),
-        _ => {}
+    if row.mode == "forward-auth" {
+        return Some("forward-auth comes later".to_owned());
     }
     row.steps().iter().find_map(missing).map(str::to_owned)
 }
@@ -316,6 +311,8 @@ fn settings_for(row: &Row) -> Settings {
     }
     let saml = words.to_lowercase().contains("saml") || words.contains("{{acs}}");
     settings.saml = saml.then(SamlSettings::default);
+    settings.scim =
+        super::scim::is_needed(row) || words.contains("scim gzip") || words.contains("scim token");
     settings.tls = words.contains("\"tls_stall\"") || words.contains("\"tls_request\"");
     settings
 }
@@ -423,6 +420,7 @@ async fn prepare(row: &Row, run: &mut Run<'_>) -> Result<(), Stop> {
     if words.contains("{{admin}}") {
         run.prepare_admin().await?;
     }
+    run.prepare_scim(row).await?;
     if words.contains("{{state}}") && !words.contains("start_login") {
         run.begin_anonymous_sign_in().await?;
     }

@@ -42,6 +42,8 @@ pub(super) struct Settings {
     pub(super) callback_url: Option<String>,
     /// The SAML IdP `idp1`, where a row speaks of SAML.
     pub(super) saml: Option<SamlSettings>,
+    /// Whether op1 may write by SCIM.
+    pub(super) scim: bool,
     /// More top-level lines.
     pub(super) top: String,
     /// Serve TLS with the files `tls.crt` and `tls.key` of usher's directory.
@@ -61,6 +63,7 @@ impl Default for Settings {
             sessions: "{ idle_for: 8h, lifetime: 24h }".to_owned(),
             callback_url: None,
             saml: None,
+            scim: false,
             top: String::new(),
             tls: false,
             response_iss: true,
@@ -92,6 +95,8 @@ pub(super) struct World {
     usher: Option<Usher>,
     /// Signed-in browsers by the actor's name; kept over the variants of a row.
     pub(super) actors: BTreeMap<String, Browser>,
+    /// Ids of the SCIM users that were made, by name.
+    pub(super) scim: BTreeMap<String, String>,
     /// True once something was done that the next variant must not see.
     pub(super) dirty: bool,
 }
@@ -109,6 +114,7 @@ impl World {
             directory: Arc::new(tempfile::tempdir().unwrap()),
             usher: None,
             actors: BTreeMap::new(),
+            scim: BTreeMap::new(),
             dirty: false,
         }
     }
@@ -268,6 +274,9 @@ impl World {
         writeln!(text, "  - id: {id}\n    label: {id}\n    oidc:").unwrap();
         for (key, value) in oidc {
             writeln!(text, "      {key}: {value}").unwrap();
+        }
+        if self.settings.scim && id == "op1" {
+            text.push_str(&super::scim::entry());
         }
     }
 
