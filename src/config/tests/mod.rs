@@ -85,7 +85,7 @@ fn the_example_parses_and_means_what_it_says() {
     assert_eq!(config.apps[0].access.len(), 4);
     let provisioning = config.apps[0].provisioning.as_ref().unwrap();
     assert_eq!(provisioning.group_roles.len(), 4);
-    let callback = provisioning.callback.as_ref().unwrap();
+    let callback = provisioning.callback().unwrap();
     assert_eq!(callback.secrets[0].0, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef");
     let Preset::Custom(map) = &config.apps[1].headers.preset else {
         panic!()
