@@ -17,6 +17,8 @@ pub mod forward;
 pub mod identity;
 pub mod idp;
 pub mod keys;
+pub mod local;
+pub mod mail;
 pub mod metrics;
 pub mod outbound;
 pub mod pages;

@@ -155,6 +155,24 @@ reasons! {
     /// The sign-in state is missing, expired, used or was changed.
     StateInvalid => BAD_REQUEST, "state_invalid", "This sign-in has expired",
         "This sign-in was already used, took too long, or began in another browser.", "Start again. If it keeps happening, allow cookies for this site.";
+    /// The form of a page without a session was posted by another site, another browser, or after an hour.
+    ForeignForm => FORBIDDEN, "foreign_form", "That form cannot be used any more",
+        "The form was open for too long, or it was not sent from this site.", "Open the page again and fill the form in anew. If it keeps happening, allow cookies for this site.";
+    /// Local accounts: the password is right, and only break-glass accounts may use theirs.
+    SsoRequired => FORBIDDEN, "sso_required", "Please sign in through your organisation",
+        "Passwords are for emergencies only here.", "Use the sign-in of your organisation.";
+    /// The link of an invitation leads to nothing.
+    InvitationUnknown => NOT_FOUND, "invitation_unknown", "This invitation link is not valid",
+        "The link is incomplete, or it was never one of ours.", "Copy the whole link from the letter, or ask whoever invited you for a new one.";
+    /// The invitation was not accepted in time.
+    InvitationExpired => GONE, "invitation_expired", "This invitation has expired",
+        "The invitation was not accepted in time.", "Ask whoever invited you for a new link.";
+    /// The invitation was accepted.
+    InvitationUsed => GONE, "invitation_used", "This invitation was already accepted",
+        "Each invitation link works once, and this one was used.", "If that was you, sign in as usual. If it was not, tell whoever invited you.";
+    /// The invitation was taken back.
+    InvitationWithdrawn => GONE, "invitation_withdrawn", "This invitation was withdrawn",
+        "The invitation was taken back, or replaced by a newer one.", "Look for a newer letter, or ask whoever invited you.";
     /// Signing in again and again without getting through.
     SignInLoop => BAD_REQUEST, "sign_in_loop", "Signing in goes round in circles",
         "You were signed in several times within a minute, but your browser did not send the session back.", "Allow cookies for this site and check the clock of your device, then start again.";

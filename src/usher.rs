@@ -281,6 +281,8 @@ impl Usher {
     pub async fn tend(&self, now: Timestamp) -> Result<(), StoreError> {
         self.sessions.sweep(now).await?;
         self.lasting.parts.claims.sweep(now).await?;
+        self.directory.sweep_attempts(now).await?;
+        self.directory.sweep_invitations(now).await?;
         self.sign_in.take_switches(self.directory.switches().await?);
         self.sign_in.tend(now);
         if self.keys.load().renew_at <= now {

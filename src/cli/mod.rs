@@ -4,6 +4,7 @@ mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod healthcheck;
+mod invite;
 mod logs;
 mod openapi;
 mod reload;
@@ -37,6 +38,8 @@ enum Command {
     Openapi,
     /// Ask a running usher whether it is ready; exit 0 or 1.
     Healthcheck(healthcheck::Options),
+    /// Invite somebody and print the link; usher may be running.
+    Invite(invite::Options),
     /// SAML: the service provider's keys.
     Saml(saml::Options),
     /// Start a demo identity provider, a demo app and usher between them.
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
             Command::Schema(options) => schema::schema(&options),
             Command::Openapi => openapi::openapi(),
             Command::Healthcheck(options) => healthcheck::healthcheck(&options).await,
+            Command::Invite(options) => invite::invite_somebody(&options).await,
             Command::Saml(options) => saml::saml(&options).await,
             #[cfg(feature = "demo")]
             Command::Demo(options) => demo::demo(&options).await,

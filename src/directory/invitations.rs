@@ -7,7 +7,7 @@ mod over;
 #[cfg(test)]
 mod tests;
 
-pub(super) use accept::accept;
+pub(super) use accept::{accept, mark_accepted};
 pub use csv::{CsvLine, parse as parse_csv};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -167,6 +167,25 @@ impl Directory {
                 total: u64::try_from(total).unwrap_or(0),
                 next,
             })
+        };
+        self.store.within(work).await
+    }
+
+    /// The name (or address) of the person who invited; none: it was no person.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn inviter(&self, invitation: &Invitation) -> Result<Option<String>, StoreError> {
+        let Some(user) = invitation.created_by.strip_prefix("user:") else {
+            return Ok(None);
+        };
+        let work = async {
+            let row: Option<(Option<String>, Option<String>)> =
+                sqlx::query_as("SELECT name, email FROM users WHERE id = $1")
+                    .bind(user)
+                    .fetch_optional(&self.store.pool)
+                    .await?;
+            Ok(row.and_then(|(name, email)| name.or(email)))
         };
         self.store.within(work).await
     }

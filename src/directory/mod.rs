@@ -4,8 +4,10 @@
 mod accounts;
 mod admit;
 mod api_tokens;
+mod attempts;
 mod blocks;
 mod changes;
+mod credentials;
 mod deliveries;
 mod events;
 mod grants;
@@ -15,8 +17,10 @@ pub mod scim;
 mod switches;
 
 pub use api_tokens::{ApiToken, Scope, is_token_name};
+pub use attempts::Trying;
 pub use blocks::{Block, BlockSource};
 pub use changes::{Changed, Outlook};
+pub use credentials::{Credential, LOCAL, NewCredential, SetError};
 pub use deliveries::{DeliveryRow, DeliveryState, FindDeliveries, OutboxCounts};
 pub use events::{Answered, Event, EventKind, Failed};
 pub use invitations::{

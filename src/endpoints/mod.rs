@@ -1,6 +1,8 @@
 //! Everything under `/_usher`: functions over `http` types, with one path table.
 
 mod callback;
+mod invitation;
+mod local;
 mod me;
 mod oidc_logout;
 mod query;
@@ -23,6 +25,7 @@ use crate::config::{App, Site};
 use crate::idp::saml::Outgoing;
 use crate::pages::{self, Form, PageContext};
 use crate::refusal::{Reason, Refusal};
+use crate::sign_in::Finished;
 use crate::sign_in::cookies::BrowserCookies;
 use crate::usher::Usher;
 
@@ -95,6 +98,8 @@ async fn route(call: &Call<'_>) -> Result<Response<String>, Refusal> {
     let post = call.parts.method == Method::POST;
     match segments.as_slice() {
         ["sign-in"] if get => sign_in::choose(call).await,
+        ["sign-in", "local"] if get || post => local::local(call).await,
+        ["invitation", token] if get || post => invitation::invitation(call, token).await,
         ["sign-in", idp] if get => sign_in::start(call, idp).await,
         ["oidc", idp, "callback"] if get || post => callback::oidc(call, idp).await,
         ["saml", idp, "metadata"] if get => saml::metadata(call, idp),
@@ -109,6 +114,7 @@ async fn route(call: &Call<'_>) -> Result<Response<String>, Refusal> {
         ["jwks.json"] if get => Ok(jwks(call)),
         ["sign-in"]
         | ["sign-in", _]
+        | ["invitation", _]
         | [
             "oidc",
             _,
@@ -159,7 +165,7 @@ impl Call<'_> {
         } else {
             self.form()
         };
-        log(refusal, self.asked, self.parts.uri.path());
+        log(refusal, self.asked, loggable(self.parts.uri.path()));
         let sign_in = sign_in_url(self.usher, &self.asked.site.public_url.origin, "/");
         let mut response = self
             .page(|context| pages::refusal(refusal, after_post_or_page, context, Some(&sign_in)));
@@ -270,6 +276,24 @@ fn leave(call: &Call<'_>, way: &Outgoing) -> Response<String> {
             call.page(|context| pages::post_form(action, fields, context))
         }
     }
+}
+
+/// Into the app after a sign-in by a form, or to the page that says why the app does not let somebody in.
+fn arrive(call: &Call<'_>, finished: &Finished) -> Response<String> {
+    let mut response = match &finished.outcome {
+        Ok(location) => pages::redirect(location, true),
+        Err(refusal) => call.refuse(refusal),
+    };
+    set_cookies(&mut response, &finished.cookies);
+    response
+}
+
+/// A path as it may stand in a log: the secret of an invitation link may not.
+pub fn loggable(path: &str) -> &str {
+    const LINK: &str = "/invitation/";
+    path.find(LINK)
+        .and_then(|at| path.get(..at + LINK.len()))
+        .unwrap_or(path)
 }
 
 fn set_cookies(response: &mut Response<String>, lines: &[String]) {

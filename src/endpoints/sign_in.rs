@@ -37,15 +37,48 @@ pub(super) async fn choose(call: &Call<'_>) -> Result<Response<String>, Refusal>
             .ok_or_else(|| Refusal::new(Reason::UnknownDomain, "no IdP has that e-mail domain"))?;
         return begin(call, &query, idp.id.as_str(), return_to, Some(email)).await;
     }
-    if let [only] = enabled.as_slice() {
+    let accounts = call.usher.config.local_accounts;
+    let local = accounts.enabled.then(|| local_url(call, &return_to));
+    // Those who have a password only for emergencies know where their form is; nobody else is to be asked.
+    if let ([only], true) = (
+        enabled.as_slice(),
+        !accounts.enabled || accounts.require_sso,
+    ) {
         return begin(call, &query, only.id.as_str(), return_to, None).await;
+    }
+    if let (true, Some(local)) = (enabled.is_empty(), &local) {
+        return Ok(pages::redirect(local, false));
     }
     let choices: Vec<IdpChoice> = enabled
         .iter()
         .map(|idp| choice(call, idp, &return_to, query.one("prompt")))
         .collect();
     let email_field = enabled.iter().any(|idp| !idp.email_domains.is_empty());
-    Ok(call.page(|context| pages::sign_in(&choices, email_field, return_to.as_str(), context)))
+    Ok(call.page(|context| {
+        pages::sign_in(
+            &choices,
+            email_field,
+            return_to.as_str(),
+            local.as_deref(),
+            context,
+        )
+    }))
+}
+
+/// This page's own address.
+pub(super) fn page_url(call: &Call<'_>, return_to: &ReturnTo) -> String {
+    url_of(call, "/sign-in", return_to)
+}
+
+fn local_url(call: &Call<'_>, return_to: &ReturnTo) -> String {
+    url_of(call, "/sign-in/local", return_to)
+}
+
+fn url_of(call: &Call<'_>, path: &str, return_to: &ReturnTo) -> String {
+    let query: String = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("return_to", return_to.as_str())
+        .finish();
+    format!("{}{path}?{query}", call.usher.config.prefix)
 }
 
 /// Starts at one IdP: the URL to share.
@@ -63,7 +96,7 @@ fn judged(call: &Call<'_>, query: &Parameters) -> Result<ReturnTo, Refusal> {
     ))
 }
 
-fn choice(
+pub(super) fn choice(
     call: &Call<'_>,
     idp: &Idp,
     return_to: &ReturnTo,

@@ -1,6 +1,7 @@
 //! Pages and JSON that usher itself answers with: no JavaScript needed, strict CSP, `no-store`.
 
 mod answer;
+mod local;
 mod refusal;
 
 use askama::Template;
@@ -9,6 +10,7 @@ use http::{Method, Response, StatusCode};
 use url::Url;
 
 pub use answer::{document, for_head, json, redirect};
+pub use local::{Enrolment, Invitation, enrolled, invitation, local};
 pub use refusal::refusal;
 
 use answer::{href, page, posting_page};
@@ -84,6 +86,7 @@ struct SignIn<'a> {
     email_field: bool,
     action: String,
     return_to: &'a str,
+    local: Option<&'a str>,
 }
 
 struct Button<'a> {
@@ -92,13 +95,27 @@ struct Button<'a> {
     href: &'a str,
 }
 
-/// The sign-in page: a button for each IdP, an e-mail field (where an IdP has domains) that posts (GET) `email` and `return_to` to `/_usher/sign-in`.
+/// The sign-in page: a button for each IdP, an e-mail field (where an IdP has domains) that posts (GET) `email` and `return_to` to `/_usher/sign-in`,
+/// and a link to the sign-in by password (`local`) where there is one.
 pub fn sign_in(
     choices: &[IdpChoice],
     email_field: bool,
     return_to: &str,
+    local: Option<&str>,
     context: &PageContext<'_>,
 ) -> Response<String> {
+    let template = SignIn {
+        frame: Frame::of(context),
+        buttons: buttons(choices),
+        email_field,
+        action: format!("{}/sign-in", context.prefix),
+        return_to,
+        local: local.map(href),
+    };
+    page(StatusCode::OK, &template, context)
+}
+
+fn buttons(choices: &[IdpChoice]) -> Vec<Button<'_>> {
     let buttons = choices.iter().map(|choice| Button {
         initial: choice
             .label
@@ -109,14 +126,7 @@ pub fn sign_in(
         label: &choice.label,
         href: href(&choice.href),
     });
-    let template = SignIn {
-        frame: Frame::of(context),
-        buttons: buttons.collect(),
-        email_field,
-        action: format!("{}/sign-in", context.prefix),
-        return_to,
-    };
-    page(StatusCode::OK, &template, context)
+    buttons.collect()
 }
 
 #[derive(Template)]

@@ -132,13 +132,14 @@ fn links(way_out: WayOut, context: &PageContext<'_>, sign_in_url: Option<&str>) 
 
 fn way_out(reason: Reason) -> WayOut {
     match reason {
-        Reason::SignInRequired => WayOut::SignIn,
+        Reason::SignInRequired | Reason::SsoRequired | Reason::InvitationUsed => WayOut::SignIn,
         Reason::IdpRefused
         | Reason::InvalidLogin
         | Reason::StateInvalid
         | Reason::SignInLoop
         | Reason::UnknownIdp
         | Reason::UnknownDomain
+        | Reason::ForeignForm
         | Reason::IdpDown => WayOut::StartAgain,
         Reason::Forbidden
         | Reason::NoRole
@@ -159,6 +160,9 @@ fn way_out(reason: Reason) -> WayOut {
         Reason::NotFound
         | Reason::BadRequest
         | Reason::MethodNotAllowed
+        | Reason::InvitationUnknown
+        | Reason::InvitationExpired
+        | Reason::InvitationWithdrawn
         | Reason::InvalidLogout => WayOut::Start,
         Reason::UnknownHost | Reason::BodyTooLarge | Reason::HeadersTooLarge => WayOut::None,
     }
@@ -169,6 +173,14 @@ fn icon(reason: Reason) -> (Icon, bool) {
     match way_out(reason) {
         WayOut::SignIn | WayOut::OtherAccount => (Icon::Lock, false),
         WayOut::StartAgain if reason == Reason::StateInvalid => (Icon::Clock, false),
+        WayOut::Start
+            if matches!(
+                reason,
+                Reason::InvitationExpired | Reason::InvitationWithdrawn
+            ) =>
+        {
+            (Icon::Clock, false)
+        }
         WayOut::Retry => (Icon::Clock, true),
         WayOut::StartAgain | WayOut::Start | WayOut::None => (Icon::Warning, true),
     }

@@ -50,12 +50,58 @@ fn choices() -> Vec<IdpChoice> {
 fn pages() -> Vec<(String, Response<String>)> {
     let context = context();
     let mut pages = vec![
-        ("sign_in".into(), sign_in(&choices(), true, "/a", &context)),
-        ("sign_in_email".into(), sign_in(&[], true, "/a", &context)),
-        ("sign_in_none".into(), sign_in(&[], false, "/a", &context)),
+        (
+            "sign_in".into(),
+            sign_in(
+                &choices(),
+                true,
+                "/a",
+                Some("/_usher/sign-in/local?return_to=%2Fa"),
+                &context,
+            ),
+        ),
+        (
+            "sign_in_email".into(),
+            sign_in(&[], true, "/a", None, &context),
+        ),
+        (
+            "sign_in_none".into(),
+            sign_in(&[], false, "/a", None, &context),
+        ),
         ("confirm".into(), confirm_sign_out("/a", &context)),
         ("signed_out".into(), signed_out("/a", false, &context)),
         ("signed_out_here".into(), signed_out("/a", true, &context)),
+        (
+            "local".into(),
+            local(
+                ("ann@x.example", "/a"),
+                false,
+                "token",
+                Some("/_usher/sign-in"),
+                &context,
+            ),
+        ),
+        (
+            "local_wrong".into(),
+            local(("ann@x.example", "/a"), true, "token", None, &context),
+        ),
+        (
+            "invitation".into(),
+            invitation(StatusCode::OK, &shown(None), &choices(), &context),
+        ),
+        (
+            "invitation_again".into(),
+            invitation(
+                StatusCode::OK,
+                &shown(Some("That is too short.")),
+                &[],
+                &context,
+            ),
+        ),
+        (
+            "enrolled".into(),
+            enrolled("https://wiki.example/_usher/sign-in/local", &context),
+        ),
         (
             "post_form".into(),
             form_to("https://idp.example/sso?a=1", "PHg+"),
@@ -69,6 +115,26 @@ fn pages() -> Vec<(String, Response<String>)> {
         pages.push((reason.code().into(), answer));
     }
     pages
+}
+
+/// An invitation that lets set a password.
+fn shown(mistake: Option<&'static str>) -> Invitation<'static> {
+    Invitation {
+        email: "ann@x.example",
+        name: Some("Ann Adams"),
+        inviter: Some("Bob Brown"),
+        until: "1 May 2027, 12:00 UTC".to_owned(),
+        here: false,
+        break_glass: mistake.is_some(),
+        mistake: mistake.map(str::to_owned),
+        enrolment: Some(Enrolment {
+            action: "/_usher/invitation/token".to_owned(),
+            svg: "<svg viewBox=\"0 0 1 1\"></svg>",
+            key: "ABCD EFGH",
+            sealed: "sealed",
+            token: "token",
+        }),
+    }
 }
 
 fn form_to(url: &str, value: &str) -> Response<String> {
@@ -166,7 +232,7 @@ fn forms_may_go_to_the_idps_and_nowhere_else() {
         form_origins: &origins,
         ..context()
     };
-    let response = sign_in(&choices(), true, "/", &context);
+    let response = sign_in(&choices(), true, "/", None, &context);
     let policy = header(&response, &CONTENT_SECURITY_POLICY);
     assert!(
         policy.ends_with("form-action 'self' https://login.acme.example"),
@@ -264,6 +330,17 @@ fn a_refusal_offers_what_can_help() {
     assert_eq!(links(Reason::UnknownHost), [""; 0]);
 }
 
+/// One in which somebody chose every word.
+fn hostile_invitation(words: &'static str) -> Invitation<'static> {
+    Invitation {
+        email: words,
+        name: Some(words),
+        inviter: Some(words),
+        until: words.to_owned(),
+        ..shown(Some(words))
+    }
+}
+
 #[test]
 fn what_people_control_stays_text() {
     for hostile in HOSTILE {
@@ -279,10 +356,18 @@ fn what_people_control_stays_text() {
         let refused =
             Refusal::new(Reason::AccountRefused, "x").with_message(Some((*hostile).into()));
         for response in [
-            sign_in(&choices, true, hostile, &context),
+            sign_in(&choices, true, hostile, Some(hostile), &context),
             confirm_sign_out(hostile, &context),
             signed_out(hostile, false, &context),
             refusal(&refused, Form::Page, &context, Some(hostile)),
+            local((hostile, hostile), true, hostile, Some(hostile), &context),
+            invitation(
+                StatusCode::OK,
+                &hostile_invitation(hostile),
+                &choices,
+                &context,
+            ),
+            enrolled(hostile, &context),
         ] {
             let body = response.body();
             for active in ["<script", "<img", "<svg onload", "</style><", "\"><img"] {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 mod answers;
 mod app_double;
+mod drivers;
 mod flow;
 mod outbox;
 mod trouble;

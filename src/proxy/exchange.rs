@@ -51,13 +51,17 @@ impl Drop for Exchange {
         let stats = app.map_or(&self.view.no_app, |(_, app, _)| &app.stats);
         stats.count(self.outcome);
         let host = self.host.as_ref().and_then(|host| host.to_str().ok());
+        let path = self.target.as_ref().map_or("-", PathAndQuery::path);
         self.worker.log.write(&Line {
             at: self.at,
             request_id: self.id.as_str(),
             client: self.client,
             method: self.method.as_str(),
             host: host.unwrap_or("-"),
-            path: self.target.as_ref().map_or("-", PathAndQuery::path),
+            path: match app {
+                Some(_) => path,
+                None => crate::endpoints::loggable(path),
+            },
             app: app.map(|(app, _, _)| app.id.as_str()),
             user: self.who.as_ref().map(|known| known.person.user.as_str()),
             outcome: self.outcome.code(),

@@ -87,7 +87,7 @@ impl Drop for Record {
             client: self.client,
             method: self.method.as_str(),
             host: host.unwrap_or("-"),
-            path: &self.path,
+            path: crate::endpoints::loggable(&self.path),
             app: None,
             user: self.caller.as_deref(),
             outcome: self.outcome,

@@ -68,6 +68,11 @@ pub fn loop_name(site: &Site) -> String {
     format!("{}-loop", site.cookie_name)
 }
 
+/// Name of the cookie that forms without a session are bound to.
+pub fn form_name(site: &Site) -> String {
+    format!("{}-form", site.cookie_name)
+}
+
 /// A `Set-Cookie` line for a cookie of usher's own: `HttpOnly`, `Path=/`, `Secure` on https.
 /// `max_age` in seconds; none: until the browser closes. `cross_site` for answers that come by a cross-site POST.
 pub fn set(site: &Site, name: &str, value: &str, max_age: Option<i64>, cross_site: bool) -> String {

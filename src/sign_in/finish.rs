@@ -312,7 +312,7 @@ impl SignIn {
     }
 
     /// The account in the app that the sign-in returns to; other apps are asked at the first visit.
-    async fn account_for(
+    pub(super) async fn account_for(
         &self,
         site: &Site,
         return_to: &str,

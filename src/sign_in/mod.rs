@@ -2,11 +2,15 @@
 
 mod begin;
 pub mod cookies;
+mod enrol;
 mod finish;
 mod finish_saml;
 #[cfg(test)]
 mod fixtures;
+mod form_token;
 mod idp_logout;
+pub mod invite;
+mod local;
 mod looping;
 mod pending;
 mod renew;
@@ -16,9 +20,13 @@ mod single_logout;
 pub mod test_run;
 
 pub use begin::{Begin, Begun};
+pub use enrol::{EnrolForm, Enrolled, Mistake, Offer, Opened};
 pub(crate) use finish::domain_of;
 pub use finish::{Callback, Finished};
 pub use finish_saml::AcsPost;
+pub use form_token::FormToken;
+pub use invite::Invited;
+pub use local::{LocalForm, LocalVisit};
 pub use return_to::ReturnTo;
 pub use sign_out::SignedOut;
 pub use single_logout::{LoggedOut, LogoutMessage};
@@ -33,12 +41,14 @@ use url::Url;
 
 use crate::audit::By;
 use crate::claims::Claims;
-use crate::config::{self, Config, Site};
+use crate::config::{self, Config, MailConfig, Site};
 use crate::directory::{Directory, Switch};
 use crate::identity::{IdpId, UserId};
 use crate::idp::Idp;
 use crate::idp::oidc::OidcError;
 use crate::idp::saml::{SamlError, SamlIdp};
+use crate::local::password::Hasher;
+use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::provision::Provisioner;
 use crate::refusal::{FailedCheck, Reason, Refusal};
@@ -58,6 +68,8 @@ pub struct SignIn {
     seal: Arc<SealRing>,
     metrics: Arc<Metrics>,
     renewing: renew::Renewing,
+    mailer: Option<Arc<Mailer>>,
+    passwords: Hasher,
     test_runs: Arc<test_run::TestRuns>,
     /// What an admin said instead of the file.
     switches: ArcSwap<HashMap<IdpId, Switch>>,
@@ -94,7 +106,10 @@ impl SignIn {
             metrics,
             test_runs,
         } = parts;
+        let mailer = config.mail.as_ref().and_then(mailer);
         Self {
+            mailer,
+            passwords: Hasher::default(),
             config,
             idps,
             sessions,
@@ -266,6 +281,17 @@ impl SignIn {
             "{}{}/saml/{idp}/{endpoint}",
             site.public_url.origin, self.config.prefix
         )
+    }
+}
+
+/// The config was checked; what can still be wrong is the list of certificate authorities.
+fn mailer(config: &MailConfig) -> Option<Arc<Mailer>> {
+    match Mailer::new(config) {
+        Ok(mailer) => Some(Arc::new(mailer)),
+        Err(error) => {
+            tracing::error!(cause = %error, "no mail can be sent");
+            None
+        }
     }
 }
 

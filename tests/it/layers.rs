@@ -11,8 +11,17 @@ const ROWS: &[&[&str]] = &[
     &["sign_in", "revoke"],
     &["forward", "provision", "access"],
     &["idp"],
-    &["session", "directory", "audit", "claims", "keys", "store"],
     &[
+        "session",
+        "directory",
+        "audit",
+        "local",
+        "claims",
+        "keys",
+        "store",
+    ],
+    &[
+        "mail",
         "config",
         "outbound",
         "certificate",

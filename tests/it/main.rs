@@ -5,8 +5,10 @@
 mod admin_api;
 mod attacks;
 mod layers;
+mod local;
 mod logout;
 mod oidc;
+mod outbox;
 mod saml;
 mod scim;
 mod story;

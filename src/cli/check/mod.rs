@@ -164,6 +164,9 @@ async fn online(config: &Config, outbound: &Outbound, now: Timestamp, lines: &mu
     local::keys(config, lines);
     saml::keys(config, now, lines);
     local::store(config, lines);
+    if let Some(mail) = &config.mail {
+        reach::mail(mail, lines).await;
+    }
     let sites = join_all(config.sites.iter().map(|site| reach::site(site))).await;
     let idps = join_all(config.idps.iter().map(|idp| idp::check(idp, outbound, now))).await;
     let within = config.timeouts.connect;

@@ -13,7 +13,8 @@ use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::Lines;
-use crate::config::{App, ScimTarget, Site, Target, Upstream};
+use crate::config::{App, MailConfig, ScimTarget, Site, Target, Upstream};
+use crate::mail::Mailer;
 use crate::outbound::{self, Outbound};
 
 /// For a name to be found.
@@ -47,6 +48,18 @@ pub(super) async fn site(site: &Site) -> Lines {
         }
     }
     lines
+}
+
+/// The mail server: reached, and signed in to; nothing is sent.
+pub(super) async fn mail(config: &MailConfig, lines: &mut Lines) {
+    let tested = match Mailer::new(config) {
+        Ok(mailer) => mailer.test().await,
+        Err(error) => Err(error),
+    };
+    match tested {
+        Ok(()) => lines.fine("mail", "the mail server answers and takes the credentials"),
+        Err(error) => lines.fail("mail", error.to_string()),
+    }
 }
 
 /// An app: its upstream and its callback.

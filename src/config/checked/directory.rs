@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::secrets::Context;
+use super::secrets::{Context, Found};
 use super::{sites, top, urls};
 use crate::config::raw::{
     At, RawAdmin, RawAudit, RawConfig, RawLocalAccounts, RawMail, RawScim, RawScimMatchOn, Report,
     SecretSource,
 };
 use crate::config::{
-    AdminConfig, App, AuditConfig, LocalAccounts, MailConfig, ScimConfig, ScimMatch,
+    AdminConfig, App, AuditConfig, LocalAccounts, MailConfig, PublicUrl, ScimConfig, ScimMatch,
     SessionsConfig, Site,
 };
 use crate::identity::IdpId;
@@ -178,15 +178,71 @@ pub(super) fn local_accounts(raw: Option<&At<RawLocalAccounts>>) -> Option<Local
 /// `mail`; the outer `None` after a problem.
 pub(super) fn mail(
     raw: Option<&At<RawMail>>,
+    public_url: Option<&PublicUrl>,
     context: &mut Context<'_>,
     report: &mut Report,
 ) -> Option<Option<MailConfig>> {
     let Some(raw) = raw else { return Some(None) };
-    let url = context.secret("mail.url", raw.url.as_ref()?, report)?;
-    Some(Some(MailConfig {
-        url,
-        from: raw.from.as_ref()?.0.clone(),
-    }))
+    let (source, from) = match &raw.value {
+        RawMail::Url(source) => {
+            let source = At {
+                place: raw.place,
+                value: source.clone(),
+            };
+            (source, sender(public_url?))
+        }
+        RawMail::Full(full) => {
+            let from = full.from.as_ref()?;
+            if from.0.parse::<lettre::message::Mailbox>().is_err() {
+                let what = format!("`mail.from`: `{}` is no sender", from.0);
+                report.add(from.place, what, "write `usher@corp.example`");
+                return None;
+            }
+            (full.url.clone()?, from.0.clone())
+        }
+    };
+    let url = match context.find("mail.url", &source, report)? {
+        Found::Value(url) => url,
+        Found::Elsewhere => Secret::new("smtp://localhost"),
+    };
+    if let Err(what) = smtp(url.expose()) {
+        let fix = "write `smtps://user:password@host`, or `smtp://host:25` for a relay nearby";
+        report.add(source.place, format!("`mail.url` {what}"), fix);
+        return None;
+    }
+    Some(Some(MailConfig { url, from }))
+}
+
+/// Who writes where nobody is named.
+fn sender(public_url: &PublicUrl) -> String {
+    let host = &public_url.host;
+    // An address as a host stands in brackets (RFC 5321 4.1.3).
+    if host.parse::<std::net::Ipv4Addr>().is_ok() {
+        format!("usher@[{host}]")
+    } else {
+        format!("usher@{host}")
+    }
+}
+
+/// Whether that is the URL of a mail server; says what is wrong with it without showing it.
+fn smtp(url: &str) -> Result<(), &'static str> {
+    let url = url::Url::parse(url).map_err(|_| "is no URL")?;
+    if !matches!(url.scheme(), "smtp" | "smtps") {
+        return Err("must begin with `smtp://` or `smtps://`");
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("names no host");
+    }
+    if url.username().is_empty() != url.password().is_none_or(str::is_empty) {
+        return Err("must have both user and password, or neither");
+    }
+    let known = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
+        name == "tls" && matches!(&*value, "required" | "opportunistic") && url.scheme() == "smtp"
+    };
+    if !url.query_pairs().all(known) || url.fragment().is_some() {
+        return Err("may have only `?tls=required` or `?tls=opportunistic`, after `smtp://`");
+    }
+    Ok(())
 }
 
 /// `audit`.

@@ -58,7 +58,7 @@ pub(super) fn config(
     };
     let apps = apps::apps(raw.apps.as_ref(), &around, context, report);
     let local_accounts = directory::local_accounts(raw.local_accounts.as_ref());
-    let mail = directory::mail(raw.mail.as_ref(), context, report);
+    let mail = directory::mail(raw.mail.as_ref(), public_url.as_ref(), context, report);
     let audit = directory::audit(raw.audit.as_ref(), report);
     let taken = directory::Taken {
         public: listen.as_ref().map(|listen| listen.address),

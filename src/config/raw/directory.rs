@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::super::tree::{Node, Value};
+use super::super::tree::{Entry, Node, Value};
 use super::reader::{
     At, Described, Need, Read, RecordNode, Report, choice, description, field, need, record,
     record_schema, schema_of, word_of, word_problem,
@@ -43,10 +43,50 @@ record! {
     }
 }
 
+/// `mail`: the URL of a server, or a mapping with the sender.
+#[derive(Debug)]
+pub(in crate::config) enum RawMail {
+    Url(SecretSource),
+    Full(RawMailFull),
+}
+
+impl Read for RawMail {
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        match &node.value {
+            Value::Map(entries) if !is_secret(entries) => {
+                RawMailFull::read(node, path, report).map(Self::Full)
+            }
+            Value::Map(_) | Value::Scalar { .. } | Value::List(_) => {
+                SecretSource::read(node, path, report).map(Self::Url)
+            }
+        }
+    }
+}
+
+/// `{ env }` or `{ file }`, as everywhere.
+fn is_secret(entries: &[Entry]) -> bool {
+    matches!(entries, [only] if only.key == "env" || only.key == "file")
+}
+
+impl JsonSchema for RawMail {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Mail".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [schema_of::<SecretSource>(generator), schema_of::<RawMailFull>(generator)] })
+    }
+}
+
 record! {
     /// How mail is sent.
-    RawMail {
-        /// `smtps://user:password@host`, or `smtp://host:25` for a relay nearby; a secret, since it has a password as a rule.
+    RawMailFull {
+        /// `smtps://user:password@host`, `smtp://user:password@host?tls=required` (STARTTLS), or `smtp://host:25` for a relay nearby;
+        /// a secret, since it has a password as a rule.
         required url: SecretSource,
         /// The sender: `usher@corp.example`.
         required from: Text,

@@ -43,7 +43,8 @@ record! {
         optional admin: RawAdmin,
         /// Sign-in by password, for people who were invited to it.
         default("{}") local_accounts: RawLocalAccounts,
-        /// How mail is sent; absent: links are shown to the admin.
+        /// How mail is sent: the URL of a server (`smtps://…`; the sender is then `usher@` the host of `public_url`), or `{ url, from }`.
+        /// Absent: links are shown to the admin only.
         optional mail: RawMail,
         /// What is kept of what happened.
         default("{}") audit: RawAudit,

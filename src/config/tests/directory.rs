@@ -104,3 +104,57 @@ fn the_fingerprint_of_an_idp_changes_with_its_part_of_the_file_alone() {
     assert_ne!(changed.idps[0].fingerprint, before);
     assert!(!before.is_empty());
 }
+
+#[test]
+fn mail_is_a_url_or_a_mapping_with_the_sender() {
+    let mail = |top: &str| {
+        let config = good(&with(top, ""));
+        let mail = config.mail.unwrap();
+        (mail.url.expose().to_owned(), mail.from)
+    };
+    let here = "usher@localhost".to_owned();
+    assert_eq!(
+        mail("mail: smtp://relay.corp.example:25"),
+        ("smtp://relay.corp.example:25".to_owned(), here.clone())
+    );
+    let secret = "smtps://usher:pass@mail.corp.example".to_owned();
+    assert_eq!(
+        mail("mail: { env: USHER_MAIL_URL }"),
+        (secret.clone(), here)
+    );
+    assert_eq!(
+        mail("mail: { url: { env: USHER_MAIL_URL }, from: 'Corp <it@corp.example>' }"),
+        (secret, "Corp <it@corp.example>".to_owned())
+    );
+    assert!(!format!("{:?}", good(&with("mail: smtps://u:hunter2@h", ""))).contains("hunter2"));
+}
+
+#[test]
+fn refuses_mail_that_cannot_be_sent() {
+    for (top, what) in [
+        ("mail: relay.corp.example", "is no URL"),
+        (
+            "mail: https://relay.corp.example",
+            "must begin with `smtp://`",
+        ),
+        ("mail: 'smtp:'", "names no host"),
+        (
+            "mail: smtps://usher@mail.corp.example",
+            "both user and password",
+        ),
+        ("mail: smtp://mail.corp.example?tls=yes", "may have only"),
+        (
+            "mail: smtps://mail.corp.example?tls=opportunistic",
+            "may have only",
+        ),
+        (
+            "mail: { url: 'smtp://localhost', from: nobody }",
+            "is no sender",
+        ),
+        ("mail: { url: 'smtp://localhost' }", "from"),
+    ] {
+        refuses(&with(top, ""), what);
+    }
+    let shown = problems(&with("mail: ftp://u:hunter2@h", ""));
+    assert!(!format!("{shown:?}").contains("hunter2"), "{shown:?}");
+}

@@ -10,7 +10,8 @@ use crate::audit::{Action, Actor, Audit, By, Entry};
 use crate::identity::{Attributes, Protocol, Subject, UserId};
 
 /// The user whom a new subject is by its verified address: one who was invited and has not come yet, which accepts the
-/// invitation, or one who came by setting a password and has no other subject. Nobody else is told that there is an
+/// invitation, or one who came by setting a password and has no other subject. Accounts for emergencies stay apart: no IdP's word
+/// leads into them. Nobody else is told that there is an
 /// invitation: an address that is not verified is taken, like any that another user holds.
 pub(in super::super) async fn accept(
     on: &mut SqliteConnection,
@@ -66,7 +67,7 @@ async fn open_invitation(
 ) -> Result<Option<(String, UserId, i64)>, AdmitError> {
     let row: Option<(String, String, i64)> = sqlx::query_as(
         "SELECT i.id, u.id, u.active FROM invitations i JOIN users u ON u.id = i.user_id \
-         WHERE i.email_key = $1 AND u.invited = 1 AND i.accepted_at IS NULL \
+         WHERE i.email_key = $1 AND u.invited = 1 AND i.break_glass = 0 AND i.accepted_at IS NULL \
          AND i.withdrawn_at IS NULL AND i.expires_at > $2 \
          AND NOT EXISTS (SELECT 1 FROM subjects s WHERE s.user_id = u.id AND s.protocol <> 'scim')",
     )
@@ -104,7 +105,7 @@ async fn by_password(
 ) -> Result<Option<UserId>, AdmitError> {
     let row: Option<(String, i64)> = sqlx::query_as(
         "SELECT u.id, u.active FROM subjects l JOIN users u ON u.id = l.user_id \
-         WHERE l.email_key = $1 AND l.protocol = $2 AND NOT EXISTS (SELECT 1 FROM subjects s \
+         JOIN local_credentials c ON c.user_id = u.id AND c.break_glass = 0 WHERE l.email_key = $1 AND l.protocol = $2 AND NOT EXISTS (SELECT 1 FROM subjects s \
          WHERE s.user_id = u.id AND s.protocol NOT IN ('local', 'scim'))",
     )
     .bind(email)

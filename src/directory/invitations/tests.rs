@@ -396,3 +396,45 @@ async fn every_step_leaves_a_line_in_the_log() {
             .all(|(_, _, details)| !details.contains(token.expose()))
     );
 }
+
+#[tokio::test]
+async fn single_sign_on_never_leads_into_an_account_for_emergencies() {
+    let directory = memory().await;
+    let emergency = NewInvitation {
+        break_glass: true,
+        ..new("root@acme.example")
+    };
+    let (invitation, token) = invite(&directory, &emergency).await;
+    let root = says("root@acme.example", Some(true));
+    let acme = subject("acme", "1");
+    let refused = sign_in(&directory, &acme, &root).await;
+    assert!(
+        matches!(refused, Err(AdmitError::EmailTaken(_))),
+        "{refused:?}"
+    );
+    let credential = crate::directory::NewCredential {
+        login_key: "root@acme.example".to_owned(),
+        password_hash: "hash".to_owned(),
+        totp_sealed: "sealed".to_owned(),
+        totp_step: 7,
+    };
+    let by = By::system();
+    let set = directory
+        .set_credential(token.expose(), &credential, &by, now())
+        .await
+        .unwrap();
+    assert_eq!((&set.user, set.break_glass), (&invitation.user, true));
+    let refused = sign_in(&directory, &acme, &root).await;
+    assert!(
+        matches!(refused, Err(AdmitError::EmailTaken(_))),
+        "{refused:?}"
+    );
+    // The same link does not set another password.
+    let again = directory
+        .set_credential(token.expose(), &credential, &by, now())
+        .await;
+    assert!(matches!(
+        again,
+        Err(crate::directory::SetError::Link(Link::Used))
+    ));
+}

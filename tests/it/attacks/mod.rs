@@ -19,6 +19,7 @@
 )]
 
 mod back_channel;
+mod break_glass;
 mod case;
 mod doubles;
 mod echo;

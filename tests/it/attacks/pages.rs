@@ -139,9 +139,7 @@ impl Run<'_> {
                 }
                 pairs
             }
-            "break-glass user" => {
-                return Err(Stop::NotApplicable("local sign-in comes later".to_owned()));
-            }
+            "break-glass user" => return self.compare_local_users().await,
             "scim token" => return Err(Stop::NotApplicable("SCIM comes later".to_owned())),
             other => return Err(Stop::Fail(format!("unknown compare {other:?}"))),
         };

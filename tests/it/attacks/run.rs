@@ -464,6 +464,7 @@ impl Scope for Run<'_> {
             "jwks" => "/_usher/jwks.json",
             "health" => "/healthz",
             "break_glass" => "/_usher/sign-in/local",
+            "root_pw" => crate::support::local::PASSWORD,
             "session_cookie" => SESSION_COOKIE,
             "state_cookie" => "__Host-usher-state-*",
             "h_user" => "X-Forwarded-User",

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::{
+    break_glass,
     case::Row,
     judge::Verdict,
     latency::{Extent, MEASUREMENTS, is_latency},
@@ -18,7 +19,8 @@ use super::{
 };
 
 /// The classes that usher is ready for.
-const CLASSES: [&str; 18] = [
+const CLASSES: [&str; 19] = [
+    "break-glass",
     "identity-header-spoofing",
     "skip-auth-route-bypass",
     "open-redirect",
@@ -149,7 +151,6 @@ fn not_applicable(row: &Row) -> Option<String> {
         let why = match row.class.as_str() {
             "scim" => "SCIM comes later",
             "admin-api" => "the admin API comes later",
-            "break-glass" => "local sign-in comes later",
             _ => "this class comes later",
         };
         return Some(why.to_owned());
@@ -159,10 +160,6 @@ fn not_applicable(row: &Row) -> Option<String> {
         "scim" => return Some("SCIM comes later".to_owned()),
         "admin" => return Some("the admin API comes later".to_owned()),
         _ => {}
-    }
-    let local = row.class == "xss" && row.text().contains("{{break_glass}}");
-    if local {
-        return Some("local sign-in comes later".to_owned());
     }
     row.steps().iter().find_map(missing).map(str::to_owned)
 }
@@ -314,6 +311,9 @@ fn settings_for(row: &Row) -> Settings {
     settings.response_iss = !words.contains("{{callback}}?") || words.contains("iss=");
     if has_far_clock(row) {
         settings.top = format!("keys: {{ seal: [\"{SEAL_KEY}\"] }}\n");
+    }
+    if break_glass::is_on(row) {
+        settings.top.push_str(break_glass::SWITCHED_ON);
     }
     let saml = words.to_lowercase().contains("saml") || words.contains("{{acs}}");
     settings.saml = saml.then(SamlSettings::default);

@@ -9,7 +9,7 @@ use super::{
 use serde_json::{Map, Value};
 
 /// Verbs for what usher does not have yet, with the reason.
-const LATER: [(&str, &str); 16] = [
+const LATER: [(&str, &str); 12] = [
     ("replicas", "several replicas come later"),
     ("redis", "Redis comes later"),
     ("redis_dump", "Redis comes later"),
@@ -19,10 +19,6 @@ const LATER: [(&str, &str); 16] = [
     ("scim.patch", "SCIM comes later"),
     ("scim.post", "SCIM comes later"),
     ("ext_authz", "forward-auth and ext_authz come later"),
-    ("break_glass", "local sign-in comes later"),
-    ("brute", "local sign-in comes later"),
-    ("local_user", "local accounts come later"),
-    ("totp", "local sign-in comes later"),
     (
         "seal_cookies",
         "sessions are random ids in the store, not sealed cookies",
@@ -32,8 +28,9 @@ const LATER: [(&str, &str); 16] = [
 ];
 
 /// Words beside a verb that say how it is done.
-const MODIFIERS: [&str; 22] = [
+const MODIFIERS: [&str; 23] = [
     "idp",
+    "totp",
     "keep",
     "times",
     "capture",
@@ -176,6 +173,7 @@ impl Run<'_> {
             "logout" => self.logout(step).await,
             "bclo" | "bclo_flood" => self.back_channel_step(verb, step).await,
             "compare" => self.compare_step(step.text(verb).unwrap_or_default()).await,
+            "brute" | "break_glass" | "local_user" => self.local_step(verb, step).await,
             "clock" => self.clock(step).await,
             "kill9_restart" => {
                 self.world.callback.behave(None);
@@ -206,6 +204,7 @@ impl Run<'_> {
         if let (Some(who), true) = (step.get("as"), request["cookies"].is_null()) {
             request["cookies"] = who.clone();
         }
+        self.fill_in_local(&mut request).await?;
         let request = &request;
         let number = |key: &str| step.get(key).and_then(Value::as_u64);
         if let Some(users) = number("parallel_users") {

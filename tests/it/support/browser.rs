@@ -49,6 +49,11 @@ impl Browser {
         }
     }
 
+    /// Where usher listens.
+    pub(crate) fn address_of_usher(&self) -> SocketAddr {
+        self.usher
+    }
+
     /// After a restart usher may listen elsewhere.
     pub(crate) fn move_to(&mut self, usher: SocketAddr) {
         self.usher = usher;

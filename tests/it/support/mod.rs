@@ -15,6 +15,7 @@
 pub(crate) mod browser;
 pub(crate) mod callback;
 pub(crate) mod company;
+pub(crate) mod local;
 pub(crate) mod process;
 pub(crate) mod reading;
 pub(crate) mod recorder;
