@@ -278,3 +278,26 @@ pub enum AccountState {
         reason: Option<String>,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_differ_by_case_width_or_form_are_one() {
+        for same in [
+            "alice@corp.test",
+            "ALICE@corp.test",
+            " alice@corp.test\t",
+            "\u{ff41}lice@corp.test",
+            "al\u{131}ce@corp.test",
+            "AL\u{130}CE@corp.test".replace('\u{130}', "I").as_str(),
+        ] {
+            assert_eq!(folded(same), "alice@corp.test", "{same}");
+        }
+        assert_eq!(folded("STRASSE"), folded("straße"));
+        assert_eq!(folded("e\u{301}"), folded("\u{c9}"));
+        assert_eq!(folded("\u{2126}"), folded("\u{3c9}"));
+        assert_ne!(folded("alice"), folded("\u{430}lice"));
+    }
+}

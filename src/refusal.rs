@@ -119,6 +119,18 @@ reasons! {
     /// The access rules or the roles say no.
     Forbidden => FORBIDDEN, "forbidden", "You do not have access to this page",
         "The rules of this app do not open this page to you.", "If you need it, ask whoever manages access to this app.";
+    /// Somebody who is no admin at the admin pages.
+    AdminOnly => FORBIDDEN, "admin_only", "These pages are for administrators",
+        "You are signed in, but none of your groups may administer usher.", "Ask whoever runs usher to add you to a group of admin.allow.";
+    /// A change without the token of its form, or from another site.
+    FormInvalid => FORBIDDEN, "form_invalid", "Nothing was changed",
+        "That form is no longer valid: it was made before your last sign-in, or it did not come from these pages.", "Open the page again and repeat what you wanted to do.";
+    /// A change by an admin who signed in too long ago.
+    SignInTooOld => FORBIDDEN, "sign_in_too_old", "Please sign in anew first",
+        "To change something, you must have signed in within the last 15 minutes. Nothing was changed.", "Sign in anew: you come back to the page that you were on.";
+    /// An admin's role where the groups of the IdP give one.
+    ManagedByIdp => CONFLICT, "managed_by_idp", "That role is managed by the identity provider",
+        "A group of the identity provider gives this person a role in that app, so it cannot be set here. Nothing was changed.", "Change the group at the identity provider, or the mapping in the config file.";
     /// No role was mapped and there is no default.
     NoRole => FORBIDDEN, "no_role", "You do not have a role in this app",
         "You are signed in, but none of your groups gives you a role here.", "Ask your administrator to add you to a group that this app knows.";

@@ -28,6 +28,8 @@ pub enum Why {
     Deactivated,
     /// No role is left that lets the user in.
     AccessLost,
+    /// The sign-in could not be written to the audit log.
+    NotRecorded,
 }
 
 impl Why {
@@ -40,6 +42,7 @@ impl Why {
             Self::Admin => "admin",
             Self::Deactivated => "deactivated",
             Self::AccessLost => "access_lost",
+            Self::NotRecorded => "not_recorded",
         }
     }
 
@@ -52,6 +55,7 @@ impl Why {
             Self::Admin => "an admin ended the session",
             Self::Deactivated => "the user was deactivated",
             Self::AccessLost => "no role is left that lets the user in",
+            Self::NotRecorded => "the sign-in could not be written to the audit log",
         }
     }
 }

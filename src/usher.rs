@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
-use crate::audit::{Audit, By};
+use crate::audit::{Audit, By, Entry};
 use crate::claims::Claims;
 use crate::config::{self, App, Config, IdpProtocol, Site};
 use crate::directory::{Changed, Directory};
@@ -291,6 +291,13 @@ impl Usher {
             );
         }
         self.directory.audit().tend(now).await
+    }
+
+    /// Writes a line about usher itself; that it could not be written is in its own log.
+    pub async fn note(&self, entry: &Entry, now: Timestamp) {
+        if let Err(error) = self.directory.audit().record(entry, now).await {
+            tracing::error!(event = "audit_failed", cause = %error, "a line is not in the audit log");
+        }
     }
 
     /// The open store, for readiness.

@@ -178,6 +178,24 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them, for whoever filters.
+    pub const ALL: [Self; 14] = [
+        Self::SignIn,
+        Self::LocalSignIn,
+        Self::BreakGlass,
+        Self::SessionsEnded,
+        Self::Provisioning,
+        Self::User,
+        Self::Roles,
+        Self::Invitation,
+        Self::Credential,
+        Self::Scim,
+        Self::Idp,
+        Self::ApiToken,
+        Self::Admin,
+        Self::System,
+    ];
+
     /// The stable code.
     pub fn code(self) -> &'static str {
         match self {

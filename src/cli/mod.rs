@@ -1,5 +1,6 @@
 //! The command line: arguments as written, and what each command does.
 
+mod audit;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
@@ -38,6 +39,8 @@ enum Command {
     Openapi,
     /// Ask a running usher whether it is ready; exit 0 or 1.
     Healthcheck(healthcheck::Options),
+    /// Verify or export the audit log, also while usher runs.
+    Audit(audit::Options),
     /// Invite somebody and print the link; usher may be running.
     Invite(invite::Options),
     /// SAML: the service provider's keys.
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
             Command::Schema(options) => schema::schema(&options),
             Command::Openapi => openapi::openapi(),
             Command::Healthcheck(options) => healthcheck::healthcheck(&options).await,
+            Command::Audit(options) => audit::audit(&options).await,
             Command::Invite(options) => invite::invite_somebody(&options).await,
             Command::Saml(options) => saml::saml(&options).await,
             #[cfg(feature = "demo")]

@@ -10,8 +10,10 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use jiff::Timestamp;
+use serde_json::json;
 
 use crate::admin::reload::{Ask, ReloadRefused};
+use crate::audit::{Action, By, Entry};
 use crate::config::{self, Config};
 use crate::usher::Usher;
 
@@ -50,9 +52,23 @@ pub(super) async fn watch(
             continue;
         }
         text = now;
-        // It was logged.
-        let _ = reload(&file, &usher).await;
+        let outcome = reload(&file, &usher).await;
+        note(&usher.load(), &outcome).await;
     }
+}
+
+/// A reload that nobody asked for over the API, in the audit log.
+async fn note(usher: &Usher, outcome: &Result<u64, ReloadRefused>) {
+    let entry = Entry::new(
+        Action::System,
+        &By::system(),
+        "the config was loaded anew, by SIGHUP or for a change of the file",
+    );
+    let entry = match outcome {
+        Ok(generation) => entry.with(json!({ "generation": generation })),
+        Err(_) => entry.came_to("config_refused"),
+    };
+    usher.note(&entry, Timestamp::now()).await;
 }
 
 /// The directory is watched, not the file: a ConfigMap is changed by swapping a link beside it.

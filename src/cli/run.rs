@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{fail, logs, reload, say_error};
 use crate::admin::reload::Reloads;
+use crate::audit::{Action, By, Entry};
 use crate::config;
 use crate::server::Server;
 use crate::usher::Usher;
@@ -47,12 +49,26 @@ pub(super) async fn run(file: &Path, workers: Option<NonZeroUsize>) -> ExitCode 
         return fail(&format!("signals cannot be heard: {error}"));
     }
     let tending = tokio::spawn(tend(Arc::clone(&usher)));
-    let reloading = tokio::spawn(reload::watch(file.to_owned(), hangup, asks, usher));
+    let reloading = tokio::spawn(reload::watch(
+        file.to_owned(),
+        hangup,
+        asks,
+        Arc::clone(&usher),
+    ));
+    note(&usher, "usher started").await;
     server.serve(stop).await;
     tending.abort();
     reloading.abort();
+    note(&usher, "usher stopped").await;
     tracing::info!("stopped");
     ExitCode::SUCCESS
+}
+
+/// A line in the audit log.
+async fn note(usher: &ArcSwap<Usher>, what: &str) {
+    let version = json!({ "version": env!("CARGO_PKG_VERSION") });
+    let entry = Entry::new(Action::System, &By::system(), what).with(version);
+    usher.load_full().note(&entry, Timestamp::now()).await;
 }
 
 /// SIGTERM and SIGINT begin the drain.

@@ -88,6 +88,21 @@ impl Directory {
         self.store.within(work).await
     }
 
+    /// Why a user may not sign in (any more); none: they may.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn refusal_of(&self, user: &UserId) -> Result<Option<AdmitError>, StoreError> {
+        let work = async {
+            let mut transaction = self.store.pool.begin().await?;
+            match is_active(&mut transaction, user).await? {
+                Some(true) => Ok(None),
+                Some(false) | None => Ok(Some(refusal(&mut transaction, user.clone()).await?)),
+            }
+        };
+        self.store.within(work).await
+    }
+
     /// [`Directory::block`] within the caller's transaction.
     pub(super) async fn block_on(
         &self,

@@ -13,6 +13,8 @@ use crate::store::StoreError;
 pub(super) const WAITING: &str = "waiting";
 /// `events.state` of what was given up.
 pub(super) const DEAD: &str = "dead";
+/// In the audit log: the app refused the user.
+const JIT_DENIED: &str = "jit_denied";
 
 /// `type` of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,17 @@ impl EventKind {
             Self::Deactivated => "user.deactivated",
             Self::Reactivated => "user.reactivated",
             Self::Deleted => "user.deleted",
+        }
+    }
+
+    /// What the app did, as the audit log has it.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deactivated => "deactivated",
+            Self::Reactivated => "reactivated",
+            Self::Deleted => "deleted",
         }
     }
 
@@ -229,7 +242,10 @@ impl Directory {
                 Some(reason) => format!("the app refused {}: {reason}", event.kind.as_str()),
                 None => format!("the app answered {}", event.kind.as_str()),
             };
-            let came_to = if outcome == "allowed" { "ok" } else { outcome };
+            let came_to = match reason {
+                Some(_) => JIT_DENIED,
+                None => event.kind.code(),
+            };
             self.log(on, event, came_to, why, now).await?;
             Ok(transaction.commit().await?)
         };

@@ -13,6 +13,7 @@ mod events;
 mod grants;
 mod invitations;
 mod people;
+mod pulse;
 pub mod scim;
 mod switches;
 
@@ -27,6 +28,7 @@ pub use invitations::{
     CsvLine, FindInvitations, Invitation, InviteError, Link, NewInvitation, parse_csv,
 };
 pub use people::{Counts, Find, KnownSubject, Page, Profile, Status, Summary};
+pub use pulse::Pulse;
 pub use switches::Switch;
 
 use crate::audit::Audit;

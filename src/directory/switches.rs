@@ -92,3 +92,58 @@ impl Directory {
         self.store.within(work).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::audit::Filter;
+    use crate::config::{self, Config, StoreConfig};
+    use crate::store::Store;
+
+    fn config(label: &str) -> Config {
+        let text = format!(
+            "listen: 127.0.0.1:0\npublic_url: https://app.test\nidentity_providers:\n  - id: acme\n    \
+             label: {label}\n    oidc: {{ issuer: 'https://login.acme.test', client_id: usher, client_secret: s3cret-enough }}\n\
+             apps:\n  - {{ id: app, upstream: 'http://127.0.0.1:1' }}\n"
+        );
+        config::parse("test.yaml", &text, &|_| None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_last_word_counts_and_both_are_in_the_log() {
+        let store = Store::open(&StoreConfig::Memory).await.unwrap();
+        let directory = Directory::over(store);
+        let (one, other) = (config("Acme"), config("Acme Inc"));
+        let by = By::system();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        directory
+            .set_switch(&one.idps[0], false, &by, now)
+            .await
+            .unwrap();
+        directory
+            .set_switch(&other.idps[0], true, &by, now)
+            .await
+            .unwrap();
+        let switches = directory.switches().await.unwrap();
+        let [switch] = switches.as_slice() else {
+            unreachable!("{switches:?}")
+        };
+        assert!(switch.enabled);
+        assert_eq!(switch.config, other.idps[0].fingerprint);
+        assert_ne!(switch.config, one.idps[0].fingerprint);
+        assert_eq!((switch.set_by.as_str(), switch.set_at), ("system", now));
+        let filter = Filter {
+            idp: Some("acme".to_owned()),
+            ..Filter::default()
+        };
+        let lines = directory
+            .audit()
+            .page(&filter, None, 10)
+            .await
+            .unwrap()
+            .lines;
+        let said: Vec<&str> = lines.iter().map(|line| line.why.as_str()).collect();
+        assert_eq!(said, ["switched on", "switched off"]);
+    }
+}

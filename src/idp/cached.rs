@@ -98,6 +98,14 @@ impl<T> Cached<T> {
         self.last_good.load_full()
     }
 
+    /// How old the last document is, and what the last failure was, if it is still not made good; without waiting.
+    pub(in crate::idp) fn state(&self) -> (Option<Duration>, Option<String>) {
+        let age = self.last_good.load().as_ref().map(|entry| entry.age());
+        let failure = self.last_failure.try_lock().ok();
+        let failure = failure.and_then(|failure| Some(failure.as_ref()?.1.to_string()));
+        (age, failure)
+    }
+
     /// The document, if it is good enough; else what `fetch` brings (with the time that it stays fresh for).
     /// Callers who come meanwhile wait for that one fetch.
     pub(in crate::idp) async fn get(

@@ -1,8 +1,11 @@
 //! Identity providers: each speaks one protocol; what comes out of a verified sign-in is the same for all.
 
 mod cached;
+mod health;
 pub mod oidc;
 pub mod saml;
+
+pub use health::Health;
 
 use std::sync::Arc;
 

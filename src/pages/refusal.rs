@@ -21,6 +21,8 @@ enum Icon {
 enum WayOut {
     /// Sign in.
     SignIn,
+    /// Sign in once more, for a change.
+    SignInAnew,
     /// Begin the sign-in anew.
     StartAgain,
     /// Somebody else may have access: another account, or sign out.
@@ -112,6 +114,7 @@ fn links(way_out: WayOut, context: &PageContext<'_>, sign_in_url: Option<&str>) 
     let sign_in = sign_in_url.map(href);
     match (way_out, sign_in) {
         (WayOut::SignIn, Some(url)) => vec![link("Sign in", url)],
+        (WayOut::SignInAnew, Some(url)) => vec![link("Sign in anew", url)],
         (WayOut::StartAgain, Some(url)) => vec![link("Start again", url)],
         (WayOut::OtherAccount, url) => {
             let mut links = Vec::new();
@@ -126,13 +129,16 @@ fn links(way_out: WayOut, context: &PageContext<'_>, sign_in_url: Option<&str>) 
         // An empty reference is the page's own address (RFC 3986 4.4).
         (WayOut::Retry, _) => vec![link("Try again", "")],
         (WayOut::Start, _) => vec![link("Go to the start page", "/")],
-        (WayOut::SignIn | WayOut::StartAgain, None) | (WayOut::None, _) => Vec::new(),
+        (WayOut::SignIn | WayOut::SignInAnew | WayOut::StartAgain, None) | (WayOut::None, _) => {
+            Vec::new()
+        }
     }
 }
 
 fn way_out(reason: Reason) -> WayOut {
     match reason {
         Reason::SignInRequired | Reason::SsoRequired | Reason::InvitationUsed => WayOut::SignIn,
+        Reason::SignInTooOld => WayOut::SignInAnew,
         Reason::IdpRefused
         | Reason::InvalidLogin
         | Reason::StateInvalid
@@ -149,6 +155,7 @@ fn way_out(reason: Reason) -> WayOut {
         | Reason::EmailNotVerified
         | Reason::EmailDomain
         | Reason::IdentityConflict
+        | Reason::AdminOnly
         | Reason::Deactivated => WayOut::OtherAccount,
         Reason::CallbackDown
         | Reason::CallbackFailed
@@ -160,6 +167,8 @@ fn way_out(reason: Reason) -> WayOut {
         Reason::NotFound
         | Reason::BadRequest
         | Reason::MethodNotAllowed
+        | Reason::FormInvalid
+        | Reason::ManagedByIdp
         | Reason::InvitationUnknown
         | Reason::InvitationExpired
         | Reason::InvitationWithdrawn
@@ -171,7 +180,7 @@ fn way_out(reason: Reason) -> WayOut {
 /// The sign of the page, and whether it is drawn as a fault rather than as an answer.
 fn icon(reason: Reason) -> (Icon, bool) {
     match way_out(reason) {
-        WayOut::SignIn | WayOut::OtherAccount => (Icon::Lock, false),
+        WayOut::SignIn | WayOut::SignInAnew | WayOut::OtherAccount => (Icon::Lock, false),
         WayOut::StartAgain if reason == Reason::StateInvalid => (Icon::Clock, false),
         WayOut::Start
             if matches!(

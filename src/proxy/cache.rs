@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderMap;
@@ -112,6 +113,13 @@ struct Slot {
     used: bool,
 }
 
+impl Slot {
+    /// Whether something is under way for it.
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.cached) > 1
+    }
+}
+
 /// A bounded cache; the clock algorithm chooses who goes.
 #[derive(Debug, Default)]
 pub(crate) struct SessionCache {
@@ -177,18 +185,33 @@ impl SessionCache {
         }
     }
 
+    /// The sessions that something is under way for, such as a stream, and that are due to be renewed at the IdP: no further
+    /// request may ever ask for it.
+    pub(crate) fn due(&self, now: Timestamp) -> Vec<Arc<Session>> {
+        let slots = self.slots.iter().filter(|slot| slot.is_held());
+        let sessions = slots.map(|slot| &slot.cached.session);
+        let due = sessions.filter(|session| {
+            session.renew_at.load(Ordering::Relaxed) <= now.as_second()
+                && !session.ended.is_cancelled()
+        });
+        due.cloned().collect()
+    }
+
     /// Forgets all.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
     fn replace(&mut self, new: Slot) {
+        // Twice round at most: then whatever is there goes.
+        let mut left = 2 * self.slots.len();
         loop {
             self.hand = (self.hand + 1) % self.slots.len().max(1);
             let Some(slot) = self.slots.get_mut(self.hand) else {
                 return;
             };
-            if slot.used {
+            if (slot.used || slot.is_held()) && left > 0 {
+                left -= 1;
                 slot.used = false;
                 continue;
             }

@@ -192,6 +192,20 @@ impl Worker {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sessions that only a stream uses are renewed too, or the IdP's word would never reach it.
+    fn renew_for_streams(&self) {
+        let now = Timestamp::now();
+        let due = self.sessions().due(now);
+        if due.is_empty() {
+            return;
+        }
+        let usher = Arc::clone(&self.view().usher);
+        for session in due {
+            let usher = Arc::clone(&usher);
+            tokio::spawn(async move { usher.sign_in.renew_if_due(&session, now).await });
+        }
+    }
+
     /// Looks after the log, the streams and the idle connections until the thread ends.
     pub(crate) async fn keep_house(self: Arc<Self>) {
         let mut interval = tokio::time::interval(ROUND);
@@ -203,6 +217,7 @@ impl Worker {
             self.live.cut_ended(Timestamp::now());
             round = round.wrapping_add(1);
             if round.is_multiple_of(10) {
+                self.renew_for_streams();
                 for app in &self.view().apps {
                     app.pool.evict();
                 }

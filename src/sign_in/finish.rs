@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::cookies::{self, BrowserCookies};
 use super::pending::{Before, Flow, PendingLogin, VALID_FOR};
+use super::record::Turned;
 use super::{SignIn, looping, oidc_refusal, store_refusal};
 use crate::audit::{Actor, By};
 use crate::config::{self, IdpProtocol, Site};
@@ -149,10 +150,14 @@ impl SignIn {
             let (to, cause) = (Some(&pending), "that state was used before");
             return self.go_on_or_refuse(site, browser, to, cause, now).await;
         }
-        let token = oidc
-            .redeem(response, secrets, &redirect_uri, now)
-            .await
-            .map_err(|error| oidc_refusal(&error))?;
+        let token = match oidc.redeem(response, secrets, &redirect_uri, now).await {
+            Ok(token) => token,
+            Err(error) => {
+                let (refusal, from) = (oidc_refusal(&error), (&idp.config().id, callback.by));
+                self.record_failed(&pending, from, &refusal, now).await;
+                return Err(refusal);
+            }
+        };
         let arrival = Arrival {
             idp,
             site,
@@ -190,25 +195,41 @@ impl SignIn {
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
         let idp = arrival.idp.config();
-        check_email(idp, login.attributes())?;
-        check_since(arrival.since, &login)?;
-        let join = join_rule(&self.config, idp);
-        let person = self
-            .directory
-            .admit(login.subject(), login.attributes(), join.as_ref(), now)
-            .await
-            .map_err(admit_refusal)?;
-        // What the IdP says now holds for the other sessions too.
-        self.follow(&person.user, now).await?;
-        let cookies = self
-            .begin_session(arrival, &login, person.clone(), now)
-            .await?;
+        let (person, cookies) = match self.admitted(arrival, &login, now).await {
+            Ok(admitted) => admitted,
+            Err(turned) => {
+                self.record_turned(arrival, &login, &turned, now).await;
+                return Err(turned.refusal);
+            }
+        };
         tracing::info!(event = "signed_in", idp = %idp.id, user = %person.user, "signed in");
         let outcome = self
             .account_for(arrival.site, arrival.return_to, &person, now)
             .await
             .map(|()| arrival.return_to.to_owned());
         Ok(Finished { cookies, outcome })
+    }
+
+    /// The person with a new session, which is in the log.
+    async fn admitted(
+        &self,
+        arrival: &Arrival<'_>,
+        login: &VerifiedLogin,
+        now: Timestamp,
+    ) -> Result<(Person, Vec<String>), Turned> {
+        let idp = arrival.idp.config();
+        check_email(idp, login.attributes())?;
+        check_since(arrival.since, login)?;
+        let join = join_rule(&self.config, idp);
+        let person = self
+            .directory
+            .admit(login.subject(), login.attributes(), join.as_ref(), now)
+            .await?;
+        // What the IdP says now holds for the other sessions too.
+        self.follow(&person.user, now).await?;
+        let begun = self.begin_session(arrival, login, person.clone(), now);
+        let cookies = begun.await.map_err(|turned| turned.who_is(&person.user))?;
+        Ok((person, cookies))
     }
 
     /// An answer that cannot be used goes on where the browser has a live session (another tab was first).
@@ -242,7 +263,7 @@ impl SignIn {
         login: &VerifiedLogin,
         person: Person,
         now: Timestamp,
-    ) -> Result<Vec<String>, Refusal> {
+    ) -> Result<Vec<String>, Turned> {
         let Arrival {
             idp, site, browser, ..
         } = arrival;
@@ -262,15 +283,22 @@ impl SignIn {
             renew_at: renew_at(idp.config(), now),
             ends_at: login.ends_at(),
         };
-        let (cookie, session) =
-            self.sessions
-                .create(new, now)
-                .await
-                .map_err(|error| match error {
-                    CreateError::Store(error) => store_refusal(&error),
-                    CreateError::Ended => Refusal::new(Reason::Deactivated, error.to_string()),
-                })?;
+        let (cookie, session) = match self.sessions.create(new, now).await {
+            Ok(made) => made,
+            Err(CreateError::Store(error)) => return Err(store_refusal(&error).into()),
+            Err(error @ CreateError::Ended) => {
+                let known = self.directory.refusal_of(&user).await;
+                let known = known.map_err(|error| store_refusal(&error))?;
+                let ended = || Refusal::new(Reason::Deactivated, error.to_string()).into();
+                return Err(known.map_or_else(ended, Turned::from));
+            }
+        };
         self.still_there(arrival, &session, now).await?;
+        if let Err(refusal) = self.record_signed_in(arrival, login, &user, now).await {
+            let why = revoke::Why::NotRecorded;
+            self.revoke(Which::One(&session.key), why, &by, now).await?;
+            return Err(refusal.into());
+        }
         self.sessions
             .reload_person(&user)
             .await

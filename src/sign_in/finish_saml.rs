@@ -100,7 +100,14 @@ impl SignIn {
     ) -> Result<Finished, Refusal> {
         let pending = &found.pending;
         let origin = Origin::Requested(&found.request_id);
-        let response = self.redeem(saml, post, origin, now).await?;
+        let response = match self.redeem(saml, post, origin, now).await {
+            Ok(response) => response,
+            Err(refusal) => {
+                let from = (&idp.config().id, post.by);
+                self.record_failed(pending, from, &refusal, now).await;
+                return Err(refusal);
+            }
+        };
         if !self.claim(pending, now).await? {
             // The back button, or a form sent twice: the session that the first one made is not shown to a POST of another site.
             if post.from_other_site {
@@ -189,10 +196,15 @@ impl SignIn {
         response: VerifiedResponse,
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
-        self.claim_assertion(&arrival.idp.config().id, &response)
-            .await?;
-        self.let_in(arrival, VerifiedLogin::from(response), now)
-            .await
+        let claimed = self.claim_assertion(&arrival.idp.config().id, &response);
+        let claimed = claimed.await;
+        let login = VerifiedLogin::from(response);
+        if let Err(refusal) = claimed {
+            let turned = refusal.into();
+            self.record_turned(arrival, &login, &turned, now).await;
+            return Err(turned.refusal);
+        }
+        self.let_in(arrival, login, now).await
     }
 
     /// Uses an assertion up.

@@ -13,6 +13,7 @@ pub mod invite;
 mod local;
 mod looping;
 mod pending;
+mod record;
 mod renew;
 mod return_to;
 mod sign_out;

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admin_api;
+mod admin_pages;
 mod attacks;
+mod audit;
 mod layers;
 mod local;
 mod logout;

@@ -146,6 +146,26 @@ async fn a_role_that_is_lost_cuts_the_streams_and_the_session_goes_on() {
 }
 
 #[tokio::test]
+async fn a_web_socket_without_any_request_ends_when_the_idp_takes_the_role_away() {
+    let changes = Changes {
+        oidc: vec!["refresh_every: 1s".to_owned()],
+        ..Changes::default()
+    };
+    let company = Company::open_with(changes).await;
+    let (browser, _) = company.signed_in("alice", "/").await;
+    let request = "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let mut wire = open(&company, &browser, request).await;
+    let answer = wire.answer(false, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(answer.status, 101);
+    // Several renewals later it is still there.
+    assert!(!wire.closes_within(Duration::from_secs(3)).await);
+    let mut alice = company.idp.user("alice").unwrap();
+    alice.groups.clear();
+    company.idp.put_user(alice);
+    assert!(wire.closes_within(2 * PROMPT).await);
+}
+
+#[tokio::test]
 async fn a_web_socket_without_a_session_is_refused() {
     let company = Company::open().await;
     let request = "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

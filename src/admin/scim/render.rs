@@ -114,7 +114,6 @@ pub(super) fn member_of(membership: &Membership, base: &str) -> Value {
         "value": membership.member,
         "$ref": format!("{base}/Users/{}", membership.member),
         "type": "User",
-        "display": membership.member_name,
     })
 }
 

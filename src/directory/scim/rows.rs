@@ -62,8 +62,6 @@ pub struct Membership {
     pub group_name: String,
     /// `id` of the member.
     pub member: String,
-    /// `userName` of the member.
-    pub member_name: String,
 }
 
 /// What an index finds users by.
@@ -119,9 +117,8 @@ pub enum GroupOrder {
 const USERS: &str = "SELECT u.id, u.user_id, u.active, u.match_value, u.document, u.version, u.created_at, \
      u.changed_at FROM scim_users u ";
 const GROUPS: &str = "SELECT g.id, g.display_name, g.document, g.version, g.created_at, g.changed_at FROM scim_groups g ";
-const MEMBERSHIPS: &str = "SELECT g.id, g.display_name, u.id, u.user_name FROM scim_members m \
-     JOIN scim_groups g ON g.idp = m.idp AND g.id = m.group_id \
-     JOIN scim_users u ON u.idp = m.idp AND u.id = m.member_id ";
+const MEMBERSHIPS: &str = "SELECT g.id, g.display_name, m.member_id FROM scim_members m \
+     JOIN scim_groups g ON g.idp = m.idp AND g.id = m.group_id ";
 
 fn document(row: &SqliteRow) -> Result<Map<String, Value>, sqlx::Error> {
     let text: &str = row.try_get("document")?;
@@ -167,7 +164,6 @@ impl FromRow<'_, SqliteRow> for Membership {
             group: row.try_get(0)?,
             group_name: row.try_get(1)?,
             member: row.try_get(2)?,
-            member_name: row.try_get(3)?,
         })
     }
 }

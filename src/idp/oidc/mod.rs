@@ -31,8 +31,8 @@ pub use self::logout_token::VerifiedLogoutToken;
 use self::metadata::Metadata;
 use crate::config::{self, OidcConfig};
 use crate::identity::{Attributes, Subject};
-use crate::idp::Received;
 use crate::idp::cached::{Cached, FetchError};
+use crate::idp::{Health, Received};
 use crate::metrics::Metrics;
 use crate::outbound::{Answer, Outbound, OutboundError};
 use crate::secret::Secret;
@@ -250,6 +250,16 @@ impl OidcIdp {
     /// Origins that forms may lead to (CSP `form-action`): of the authorization endpoint where known, and of the issuer.
     pub fn origins(&self) -> Vec<String> {
         self.form_origins()
+    }
+
+    /// What is known of it without asking.
+    pub fn health(&self) -> Health {
+        let (answered, failure) = self.metadata.state();
+        Health {
+            answered,
+            failure,
+            ..Health::default()
+        }
     }
 
     /// A public document of the IdP: 200 or nothing.

@@ -358,8 +358,8 @@ async fn a_real_scim_server_is_kept_up_to_date() {
             .body(Bytes::new())
             .unwrap();
         let within = std::time::Duration::from_secs(5);
-        let answer = Outbound::new(&[]).unwrap().send(request, 65536, within);
-        let answer = answer.await.unwrap();
+        let client = Outbound::new(&[]).unwrap();
+        let answer = client.send(request, 65536, within).await.unwrap();
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         (answer.status.as_u16(), body)
     };

@@ -372,6 +372,6 @@ async fn every_outcome_is_in_the_log() {
     .await
     .unwrap();
     let outcomes: Vec<_> = lines.iter().map(|line| line.0.as_str()).collect();
-    assert_eq!(outcomes, ["ok", "dead"]);
+    assert_eq!(outcomes, ["created", "dead"]);
     assert!(lines[1].1.contains("418"), "{}", lines[1].1);
 }

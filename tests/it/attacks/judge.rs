@@ -83,6 +83,9 @@ impl Run<'_> {
         if let Some(verdict) = self.judge_sessions(&predicate).await? {
             return Ok(verdict);
         }
+        if let Some(verdict) = self.judge_scim(&predicate).await? {
+            return Ok(verdict);
+        }
         if let Some(verdict) = self.judge_peers(&predicate).await? {
             return Ok(verdict);
         }

@@ -324,16 +324,29 @@ impl Run<'_> {
         compared(&(time("exp") - time("iat")).to_string(), p)
     }
 
+    /// Lines of the audit log since the variant began whose action or outcome has the name; `admin`: also those by a token.
+    fn audited(&self, word: &str) -> usize {
+        let lines = self.world.audit();
+        let has = |line: &&serde_json::Value| {
+            let by_token = line["actor"]
+                .as_str()
+                .is_some_and(|actor| actor.starts_with("token:"));
+            line["action"] == word || line["outcome"] == word || (word == "admin" && by_token)
+        };
+        lines.iter().skip(self.audit_start).filter(has).count()
+    }
+
     /// What steps measured, memory and the log.
     pub(super) fn judge_measured(&mut self, p: &Predicate) -> Result<Verdict, String> {
         if p.name == "audit" && p.argument.as_deref() == Some("break_glass") {
             let lines = self.values.get("audit.break_glass");
             return compared(lines.map_or("0", String::as_str), p);
         }
-        const LATER: [(&str, &str); 7] = [
-            ("audit", "the audit log comes later"),
-            ("audit.client_ip", "the audit log comes later"),
-            ("audit.precedes_response", "the audit log comes later"),
+        const LATER: [(&str, &str); 5] = [
+            (
+                "audit.client_ip",
+                "requests of nobody are counted, and get no line in the audit log",
+            ),
             (
                 "resealed_with",
                 "session ids are random, not sealed with a key",
@@ -358,6 +371,15 @@ impl Run<'_> {
                 };
                 let grown = peak.saturating_sub(before) >> 20;
                 return compared(&grown.to_string(), p);
+            }
+            "audit" => {
+                let word = p.argument.clone().unwrap_or_default();
+                return compared(&self.audited(&word).to_string(), p);
+            }
+            // The answer is there: so must be the line.
+            "audit.precedes_response" => {
+                let there = self.audited("admin") > 0;
+                return compared(&there.to_string(), p);
             }
             "log" => {
                 let log = self.log();

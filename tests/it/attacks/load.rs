@@ -242,7 +242,7 @@ impl Run<'_> {
             "jit gzip" => self.world.callback.behave(Some(faults::callback(words)?)),
             _ if words.starts_with("SAML") => return self.saml_bomb().await,
             _ if words.starts_with("scim") => {
-                return Err(Stop::NotApplicable(format!("{words}: SCIM comes later")));
+                return self.scim_bomb().await;
             }
             other => return Err(Stop::Fail(format!("unknown bomb {other:?}"))),
         }

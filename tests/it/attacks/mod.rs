@@ -41,6 +41,7 @@ mod request;
 mod run;
 mod runner;
 mod saml;
+mod scim;
 mod sessions;
 mod sign_ins;
 mod steps;

@@ -131,6 +131,10 @@ impl Run<'_> {
         }
         let body = match &request["body"] {
             Value::Null => Vec::new(),
+            Value::String(text) if text == super::scim::GZIP_BOMB => {
+                head.push_str("Content-Encoding: gzip\r\n");
+                super::scim::bomb()
+            }
             Value::String(text) => bytes(text),
             other => other.to_string().into_bytes(),
         };
@@ -354,8 +358,14 @@ impl Run<'_> {
         let size = super::faults::size(text).ok_or_else(|| format!("unknown size {text:?}"))?;
         let cookies = self.cookies_of(request).await?.unwrap_or_default();
         let target = request["target"].as_str().unwrap_or("/");
+        let fields = request["headers"].as_array().into_iter().flatten();
+        let fields = fields.map(|f| [f[0].as_str().unwrap_or(""), f[1].as_str().unwrap_or("")]);
+        let more: String = fields
+            .filter(|[name, _]| !name.eq_ignore_ascii_case("host"))
+            .map(|[name, value]| format!("{name}: {value}\r\n"))
+            .collect();
         let head = format!(
-            "POST {target} HTTP/1.1\r\nHost: app.test\r\nCookie: {cookies}\r\n\
+            "POST {target} HTTP/1.1\r\nHost: app.test\r\nCookie: {cookies}\r\n{more}\
              Content-Length: {size}\r\nConnection: close\r\n\r\n"
         );
         let to = self.world.usher().await?.public();

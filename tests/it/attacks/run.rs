@@ -141,6 +141,8 @@ pub(super) struct Run<'w> {
     pub(super) pid: Option<u32>,
     pub(super) resident: Option<u64>,
     pub(super) log_start: usize,
+    /// Lines of the audit log before the variant began.
+    pub(super) audit_start: usize,
     /// A sign-in does not load the page that it lands on.
     pub(super) stay: bool,
     /// Other values of a cookie to try, one request each.
@@ -189,6 +191,7 @@ impl<'w> Run<'w> {
             pid: None,
             resident: None,
             log_start: 0,
+            audit_start: 0,
             stay: false,
             mutants: Vec::new(),
             problems: Vec::new(),
@@ -214,6 +217,7 @@ impl<'w> Run<'w> {
         }
         self.world.app.forget();
         self.before = self.counted_in_all();
+        self.audit_start = self.world.audit().len();
         self.note_process();
         Ok(())
     }
@@ -464,6 +468,8 @@ impl Scope for Run<'_> {
             "jwks" => "/_usher/jwks.json",
             "health" => "/healthz",
             "break_glass" => "/_usher/sign-in/local",
+            "scim" => "/_usher/scim/op1/v2",
+            "scim_token" => crate::support::scim::TOKEN,
             "root_pw" => crate::support::local::PASSWORD,
             "session_cookie" => SESSION_COOKIE,
             "state_cookie" => "__Host-usher-state-*",

@@ -19,7 +19,7 @@ use super::{
 };
 
 /// The classes that usher is ready for.
-const CLASSES: [&str; 19] = [
+const CLASSES: [&str; 20] = [
     "break-glass",
     "identity-header-spoofing",
     "skip-auth-route-bypass",
@@ -33,6 +33,7 @@ const CLASSES: [&str; 19] = [
     "cache-poisoning",
     "jit-callback-faults",
     "saml-faults",
+    "scim",
     "back-channel-logout",
     "websocket",
     "info-leak",
@@ -149,7 +150,6 @@ fn write_line(line: &str) {
 fn not_applicable(row: &Row) -> Option<String> {
     if !CLASSES.contains(&row.class.as_str()) {
         let why = match row.class.as_str() {
-            "scim" => "SCIM comes later",
             "admin-api" => "the admin API comes later",
             _ => "this class comes later",
         };
@@ -157,7 +157,6 @@ fn not_applicable(row: &Row) -> Option<String> {
     }
     match row.mode.as_str() {
         "forward-auth" => return Some("forward-auth comes later".to_owned()),
-        "scim" => return Some("SCIM comes later".to_owned()),
         "admin" => return Some("the admin API comes later".to_owned()),
         _ => {}
     }
@@ -317,6 +316,8 @@ fn settings_for(row: &Row) -> Settings {
     }
     let saml = words.to_lowercase().contains("saml") || words.contains("{{acs}}");
     settings.saml = saml.then(SamlSettings::default);
+    settings.scim =
+        super::scim::is_needed(row) || words.contains("scim gzip") || words.contains("scim token");
     settings.tls = words.contains("\"tls_stall\"") || words.contains("\"tls_request\"");
     settings
 }
@@ -421,6 +422,7 @@ async fn prepare(row: &Row, run: &mut Run<'_>) -> Result<(), Stop> {
         // What any sign-in costs once is no part of the row's own cost.
         run.actor("bob").await?;
     }
+    run.prepare_scim(row).await?;
     if words.contains("{{state}}") && !words.contains("start_login") {
         run.begin_anonymous_sign_in().await?;
     }

@@ -9,15 +9,12 @@ use super::{
 use serde_json::{Map, Value};
 
 /// Verbs for what usher does not have yet, with the reason.
-const LATER: [(&str, &str); 12] = [
+const LATER: [(&str, &str); 9] = [
     ("replicas", "several replicas come later"),
     ("redis", "Redis comes later"),
     ("redis_dump", "Redis comes later"),
     ("replay_at", "several replicas come later"),
-    ("scim.delete", "SCIM comes later"),
-    ("scim.group", "SCIM comes later"),
-    ("scim.patch", "SCIM comes later"),
-    ("scim.post", "SCIM comes later"),
+    ("scim.group", "no row changes groups yet"),
     ("ext_authz", "forward-auth and ext_authz come later"),
     (
         "seal_cookies",
@@ -79,7 +76,7 @@ pub(super) fn missing(step: &Map<String, Value>) -> Option<&'static str> {
         return Some(why);
     }
     let action = step.get("do").and_then(Value::as_str).unwrap_or_default();
-    let later = [("scim", "SCIM"), ("admin", "the admin API")];
+    let later = [("admin", "the admin API")];
     later
         .iter()
         .find(|(word, _)| action.contains(word))
@@ -184,6 +181,7 @@ impl Run<'_> {
             "reload" | "rotate_keys" | "config" | "usher.config" | "usher" | "start" => {
                 self.config_step(verb, step).await
             }
+            verb if verb.starts_with("scim.") => self.scim_step(verb, step).await,
             "jit" | "jit.inspect" | "upstream.raw" | "upstream.respond" => {
                 self.double_step(verb, step).await
             }

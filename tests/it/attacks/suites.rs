@@ -334,6 +334,10 @@ impl Run<'_> {
         match action.as_str() {
             "logout" => self.sign_out(&who).await?,
             "bclo" => self.back_channel("sub only").await?,
+            words if words.starts_with("scim.patch ") => {
+                let operation = words.trim_start_matches("scim.patch ").into();
+                self.scim_patch(&who, operation).await?;
+            }
             "session absolute expiry" => tokio::time::sleep(super::sessions::LIFETIME).await,
             other => return Err(Stop::NotApplicable(format!("{other}: comes later"))),
         }

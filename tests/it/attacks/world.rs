@@ -20,6 +20,8 @@ use crate::support::{
 
 /// The origin that most rows speak to.
 pub(super) const ORIGIN: &str = "https://app.test";
+/// The audit log, in usher's directory.
+const AUDIT_FILE: &str = "audit.jsonl";
 /// Names of the people that every IdP knows.
 const PEOPLE: [&str; 8] = [
     "alice", "bob", "mallory", "root", "newuser", "bigalice", "nogroups", "slow",
@@ -37,6 +39,8 @@ pub(super) struct Settings {
     pub(super) callback_url: Option<String>,
     /// The SAML IdP `idp1`, where a row speaks of SAML.
     pub(super) saml: Option<SamlSettings>,
+    /// Whether op1 may write by SCIM.
+    pub(super) scim: bool,
     /// More top-level lines.
     pub(super) top: String,
     /// Serve TLS with the files `tls.crt` and `tls.key` of usher's directory.
@@ -56,6 +60,7 @@ impl Default for Settings {
             sessions: "{ idle_for: 8h, lifetime: 24h }".to_owned(),
             callback_url: None,
             saml: None,
+            scim: false,
             top: String::new(),
             tls: false,
             response_iss: true,
@@ -87,6 +92,8 @@ pub(super) struct World {
     usher: Option<Usher>,
     /// Signed-in browsers by the actor's name; kept over the variants of a row.
     pub(super) actors: BTreeMap<String, Browser>,
+    /// Ids of the SCIM users that were made, by name.
+    pub(super) scim: BTreeMap<String, String>,
     /// True once something was done that the next variant must not see.
     pub(super) dirty: bool,
 }
@@ -104,6 +111,7 @@ impl World {
             directory: Arc::new(tempfile::tempdir().unwrap()),
             usher: None,
             actors: BTreeMap::new(),
+            scim: BTreeMap::new(),
             dirty: false,
         }
     }
@@ -166,6 +174,16 @@ impl World {
         Ok(())
     }
 
+    /// Every line of the audit log.
+    pub(super) fn audit(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.directory.path().join(AUDIT_FILE));
+        let text = text.unwrap_or_default();
+        let lines = text.lines();
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
     /// A browser without cookies.
     pub(super) async fn browser(&mut self) -> Result<Browser, String> {
         let mut browser = Browser::new(self.usher().await?.public());
@@ -223,6 +241,9 @@ impl World {
              return_to_origins: [\"https://*.apps.test\", \"https://port.test:8080\"]\n{}",
             self.settings.sessions, self.settings.top,
         );
+        if !text.contains("\naudit:") {
+            writeln!(text, "audit: {{ file: \"{{dir}}/{AUDIT_FILE}\" }}").unwrap();
+        }
         if self.settings.saml.is_some() && !text.contains("\nkeys:") {
             text.push_str("keys:\n");
             text.push_str(&saml::keys());
@@ -249,6 +270,9 @@ impl World {
         writeln!(text, "  - id: {id}\n    label: {id}\n    oidc:").unwrap();
         for (key, value) in oidc {
             writeln!(text, "      {key}: {value}").unwrap();
+        }
+        if self.settings.scim && id == "op1" {
+            text.push_str(&super::scim::entry());
         }
     }
 

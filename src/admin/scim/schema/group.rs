@@ -25,7 +25,6 @@ const ATTRIBUTES: &[Attribute] = &[
             text("type", "The type of the member.")
                 .immutable()
                 .canonical(&["User"]),
-            text("display", "The userName of the member.").read_only(),
         ],
     )
     .multi(),

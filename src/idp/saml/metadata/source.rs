@@ -10,6 +10,7 @@ use super::load::{Loaded, Origin, Plan, WITHIN};
 use super::{IdpMetadata, expiry};
 use crate::config::SamlConfig;
 use crate::identity::IdpId;
+use crate::idp::Health;
 use crate::idp::cached::{Cached, Entry, FetchError};
 use crate::idp::saml::SamlError;
 use crate::metrics::Metrics;
@@ -146,6 +147,21 @@ impl Source {
     pub fn tend(&self, now: Timestamp) {
         self.0.warn(now);
         self.refresh_behind(now);
+    }
+
+    /// How it does, without waiting.
+    pub fn health(&self) -> Health {
+        let (answered, failure) = self.0.kept.state();
+        let known = self.known();
+        let certificates = known.iter().flat_map(|metadata| &metadata.certificates);
+        Health {
+            answered,
+            failure,
+            certificates: certificates
+                .map(|certificate| (certificate.fingerprint(), certificate.not_after()))
+                .collect(),
+            valid_until: known.as_ref().and_then(|metadata| metadata.valid_until),
+        }
     }
 
     /// What is known without waiting, be it too old.
