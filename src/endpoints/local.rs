@@ -11,7 +11,10 @@ use crate::sign_in::{LocalForm, LocalVisit, ReturnTo};
 
 /// The form, and what somebody filled in. Not there at all unless local accounts are switched on.
 pub(super) async fn local(call: &Call<'_>) -> Result<Response<String>, Refusal> {
-    call.usher.sign_in.local_is_on()?;
+    if !is_here(call) {
+        let cause = "`local_accounts.enabled` is false, or no app is at this origin";
+        return Err(Refusal::new(Reason::NotFound, cause));
+    }
     if call.parts.method != Method::POST {
         let query = Parameters::of_query(call.parts);
         let return_to = judged(call, query.one("return_to")?);
@@ -39,6 +42,11 @@ pub(super) async fn local(call: &Call<'_>) -> Result<Response<String>, Refusal> 
         return page(call, filled_in.user, &return_to, true);
     };
     Ok(super::arrive(call, &finished))
+}
+
+/// Whether there is a sign-in by password at this site: nobody gets to the admin pages by one.
+pub(super) fn is_here(call: &Call<'_>) -> bool {
+    call.usher.config.local_accounts.enabled && !call.asked.site.apps.is_empty()
 }
 
 fn judged(call: &Call<'_>, given: Option<&str>) -> ReturnTo {

@@ -6,7 +6,7 @@ use http::Response;
 use http::header::{ACCEPT, HeaderMap};
 
 use super::query::Parameters;
-use super::{Call, leave, set_cookies};
+use super::{Call, leave, local, set_cookies};
 use crate::config::Idp;
 use crate::pages::{self, Form, IdpChoice};
 use crate::refusal::{Reason, Refusal};
@@ -37,13 +37,10 @@ pub(super) async fn choose(call: &Call<'_>) -> Result<Response<String>, Refusal>
             .ok_or_else(|| Refusal::new(Reason::UnknownDomain, "no IdP has that e-mail domain"))?;
         return begin(call, &query, idp.id.as_str(), return_to, Some(email)).await;
     }
-    let accounts = call.usher.config.local_accounts;
-    let local = accounts.enabled.then(|| local_url(call, &return_to));
+    let local = local::is_here(call).then(|| local_url(call, &return_to));
+    let for_emergencies = call.usher.config.local_accounts.require_sso;
     // Those who have a password only for emergencies know where their form is; nobody else is to be asked.
-    if let ([only], true) = (
-        enabled.as_slice(),
-        !accounts.enabled || accounts.require_sso,
-    ) {
+    if let ([only], true) = (enabled.as_slice(), local.is_none() || for_emergencies) {
         return begin(call, &query, only.id.as_str(), return_to, None).await;
     }
     if let (true, Some(local)) = (enabled.is_empty(), &local) {

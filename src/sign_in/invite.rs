@@ -158,7 +158,7 @@ fn check_grant(config: &Config, app: &AppId, roles: &[Role]) -> Result<(), Strin
     }
 }
 
-/// Where the link leads: to the first app that it opens, or the top.
+/// Where the link leads: to the origin of the app that it opens.
 fn link(config: &Config, invitation: &Invitation, token: &Secret) -> Secret {
     let app = first_app(config, invitation);
     let site = app.map_or(&config.public_url, |app| &app.public_url);
@@ -166,13 +166,17 @@ fn link(config: &Config, invitation: &Invitation, token: &Secret) -> Secret {
     Secret::new(format!("{origin}{prefix}/invitation/{}", token.expose()))
 }
 
-/// The app that somebody who accepts comes to.
+/// The app that somebody who accepts comes to: the first one that the invitation names, else one at the top-level origin, else the first.
 pub(super) fn first_app<'a>(
     config: &'a Config,
     invitation: &Invitation,
 ) -> Option<&'a Arc<crate::config::App>> {
-    let (first, _) = invitation.new.grants.first()?;
-    config.apps.iter().find(|app| app.id == *first)
+    let named = invitation.new.grants.first();
+    let apps = || config.apps.iter();
+    named
+        .and_then(|(named, _)| apps().find(|app| app.id == *named))
+        .or_else(|| apps().find(|app| app.public_url == config.public_url))
+        .or_else(|| config.apps.first())
 }
 
 /// The letter. What people wrote (names) stands in it as text.

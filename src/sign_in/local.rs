@@ -60,18 +60,6 @@ impl VerifiedCredential {
 }
 
 impl SignIn {
-    /// Whether there is a sign-in by password here.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn local_is_on(&self) -> Result<(), Refusal> {
-        if self.config.local_accounts.enabled {
-            return Ok(());
-        }
-        let cause = "`local_accounts.enabled` is false";
-        Err(Refusal::new(Reason::NotFound, cause))
-    }
-
     /// Signs in by password and code. None: something of the three is wrong, and nobody is told what.
     ///
     /// # Errors
@@ -82,7 +70,10 @@ impl SignIn {
         visit: &LocalVisit<'_>,
         now: Timestamp,
     ) -> Result<Option<Finished>, Refusal> {
-        self.local_is_on()?;
+        if !self.config.local_accounts.enabled {
+            let cause = "`local_accounts.enabled` is false";
+            return Err(Refusal::new(Reason::NotFound, cause));
+        }
         let too_long = |text: &str| text.len() > INPUT_LIMIT;
         if [form.user, form.password, form.totp]
             .into_iter()

@@ -16,6 +16,7 @@ describe('the pages in Chromium', () => {
   before(async () => {
     await Promise.all([app.start(), peer.start()]);
     const settings = config(peer, app);
+    settings.local_accounts = { enabled: true };
     settings.identity_providers.push({
       id: 'globex',
       label: 'Globex',
@@ -62,6 +63,31 @@ describe('the pages in Chromium', () => {
   }
 
   test('sign-in: a button for each IdP', () => shown('sign-in', (page) => page.goto(`${usher.origin}/_usher/sign-in?return_to=/`), 200, /Acme[\s\S]*Globex/));
+
+  test('sign-in by password: the form, and after a wrong try', async () => {
+    const form = `${usher.origin}/_usher/sign-in/local?return_to=/`;
+    await shown('local', (page) => page.goto(form), 200, /E-mail[\s\S]*Code/);
+    await shown('local-wrong', async (page) => {
+      await page.goto(form);
+      await page.fill('[name=user]', 'ann@x.example');
+      await page.fill('[name=password]', 'wrong');
+      await page.fill('[name=totp]', '123456');
+      const back = page.waitForResponse((answer) => answer.request().method() === 'POST');
+      await page.click('main button');
+      return back;
+    }, 422, /did not work/);
+  });
+
+  test('invitation: to sign in, to set a password, and for emergencies', async () => {
+    const invite = (...words) => usher.run('invite', '--app', 'wiki', ...words);
+    const plain = await invite('--email', 'nora@corp.example', '--name', 'Nora Norton');
+    await shown('invitation', (page) => page.goto(plain), 200, /Hello Nora Norton[\s\S]*nora@corp\.example[\s\S]*Acme/);
+    const password = await invite('--email', 'zoe@corp.example', '--password');
+    await shown('invitation-password', (page) => page.goto(password), 200, /Choose a password[\s\S]*authenticator app/);
+    const emergency = await invite('--email', 'root@corp.example', '--break-glass');
+    await shown('invitation-break-glass', (page) => page.goto(emergency), 200, /emergencies/);
+    await shown('invitation-unknown', (page) => page.goto(`${usher.origin}/_usher/invitation/abc`), 404, /not valid/);
+  });
 
   test('sign-in: a navigation to the app comes here, and the keyboard alone is enough', async () => {
     const context = await profile(browser);

@@ -105,7 +105,11 @@ pub(super) async fn list(call: &Call<'_>, admin: &Admin) -> Result<Response<Stri
         limit: LIMIT,
     };
     let found = call.usher.directory.invitations(&find, now).await?;
-    let start = if all { "/invitations?show=all" } else { "/invitations?show=" };
+    let start = if all {
+        "/invitations?show=all"
+    } else {
+        "/invitations?show="
+    };
     Ok(page(&Invitations {
         frame: call.frame(admin, Tab::Invitations)?,
         all,
@@ -122,7 +126,10 @@ pub(super) async fn list(call: &Call<'_>, admin: &Admin) -> Result<Response<Stri
 fn line(invitation: Invitation, now: Timestamp) -> InvitationLine {
     let new = invitation.new;
     let (state, open) = match (invitation.accepted_at, invitation.withdrawn_at) {
-        (Some(at), _) => (("good", format!("accepted {}", When::of(at, now).text)), false),
+        (Some(at), _) => (
+            ("good", format!("accepted {}", When::of(at, now).text)),
+            false,
+        ),
         (None, Some(at)) => (("", format!("withdrawn {}", When::of(at, now).text)), false),
         (None, None) if new.expires_at <= now => {
             let ended = When::of(new.expires_at, now).text;
@@ -213,7 +220,11 @@ fn choices(app: &App, filled: &Fields) -> AppChoices {
         .as_ref()
         .is_none_or(|provisioning| provisioning.default_role.is_some());
     AppChoices {
-        default: if has_default { "default role" } else { "invited, without a role" },
+        default: if has_default {
+            "default role"
+        } else {
+            "invited, without a role"
+        },
         here: is_chosen(app.id.as_str()),
         choices: roles
             .map(|role| {
@@ -308,7 +319,10 @@ pub(super) async fn upload(
         return form_with(call, admin, form, Some(problem.to_owned()));
     }
     if lines.len() > LINES {
-        let problem = format!("There are {} lines; {LINES} go at once. Split the table.", lines.len());
+        let problem = format!(
+            "There are {} lines; {LINES} go at once. Split the table.",
+            lines.len()
+        );
         return form_with(call, admin, form, Some(problem));
     }
     let by = call.by(admin);

@@ -1,7 +1,9 @@
 // usher as a process of its own, driven by a config file like anybody's.
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs/promises';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { request } from './http.js';
 import { usherBinary, work } from './places.js';
 import { Child, freePort, until } from './processes.js';
@@ -50,6 +52,12 @@ export class Usher {
       const answer = await request(`http://127.0.0.1:${this.metricsPort}/readyz`, { timeout: 1000 });
       return answer.status === 200;
     }, { within: 15_000 });
+  }
+
+  /** Runs a command beside the running one, over the same config; gives what it prints. */
+  async run(...words) {
+    const { stdout } = await promisify(execFile)(usherBinary, [...words, '--config', this.file]);
+    return stdout.trim();
   }
 
   async kill9() {

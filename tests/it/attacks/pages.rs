@@ -19,7 +19,7 @@ use super::{
 use crate::support::wire::{Answer, PATIENCE, UNTRUSTED, Wire};
 
 /// How often each side of a comparison is asked.
-const ROUNDS: usize = 100;
+pub(super) const ROUNDS: usize = 100;
 
 impl Run<'_> {
     /// Pages, and the log as lines.
@@ -143,11 +143,15 @@ impl Run<'_> {
             "scim token" => super::scim::strangers(ROUNDS),
             other => return Err(Stop::Fail(format!("unknown compare {other:?}"))),
         };
-        self.compare_answers(pairs).await
+        let to = self.world.usher().await?.public();
+        self.compare_answers(to, pairs).await
     }
 
-    async fn compare_answers(&mut self, mut pairs: Vec<(String, String)>) -> Done {
-        let to = self.world.usher().await?.public();
+    pub(super) async fn compare_answers(
+        &mut self,
+        to: std::net::SocketAddr,
+        mut pairs: Vec<(String, String)>,
+    ) -> Done {
         if self.extent == Extent::Short {
             pairs.truncate(3);
         }
@@ -199,11 +203,29 @@ fn random_like(id: &str, n: usize) -> String {
 
 /// True where `value` became markup of a page, whatever decoded it: as it stands, run by a template, or as a link.
 fn is_active(value: &str, page: &str) -> Result<bool, String> {
-    const MARKUP: &str =
-        r#"(?i)<script|<img|onerror=|onload=|(href|src|action)\s*=\s*["']?\s*javascript:"#;
+    const MARKUP: &str = r#"(?i)<script|<img|(href|src|action)\s*=\s*["']?\s*javascript:"#;
+    const HANDLER: &str = r"(?i)<[^>]*(onerror|onload)\s*=";
     const COMPUTED: &str = r"49\$\{|\}\}49|49(<|&lt;|&#60;)%";
     let verbatim = value.contains(['<', '>', '"', '\'']) && page.contains(value);
-    Ok(verbatim || matches(MARKUP, page)? || matches(COMPUTED, page)?)
+    let handled = matches(HANDLER, &without_quoted(page))?;
+    Ok(verbatim || handled || matches(MARKUP, page)? || matches(COMPUTED, page)?)
+}
+
+/// A page without the quoted values of attributes: in them a handler is text.
+fn without_quoted(page: &str) -> String {
+    let (mut bare, mut in_tag, mut quote) = (String::new(), false, None);
+    for letter in page.chars() {
+        match (quote, letter) {
+            (Some(open), _) if letter == open => quote = None,
+            (Some(_), _) => continue,
+            (None, '<') => in_tag = true,
+            (None, '>') => in_tag = false,
+            (None, '"' | '\'') if in_tag => quote = Some(letter),
+            (None, _) => {}
+        }
+        bare.push(letter);
+    }
+    bare
 }
 
 #[test]
@@ -218,6 +240,10 @@ fn active_content_is_told_from_text() {
             "</title><svg onload=alert(1)>",
             "<title></title><svg onload=alert(1)></title>",
         ),
+        (
+            "\" onerror=alert(1) x=\"",
+            "<input value=\"\" onerror=alert(1) x=''>",
+        ),
     ] {
         assert!(is_active(value, page).unwrap(), "{page}");
     }
@@ -225,6 +251,14 @@ fn active_content_is_told_from_text() {
         ("<script>", "<p>&lt;script&gt;</p><svg width=\"18\">"),
         ("'-alert(1)-'", "<p>&#39;-alert(1)-&#39;</p>"),
         ("javascript:alert(1)", "<p>javascript:alert(1)</p>"),
+        (
+            "\" onerror=alert(1) x=\"",
+            "<input value=\"&#34; onerror=alert(1) x=&#34;\">",
+        ),
+        (
+            "<svg onload=alert(1)>",
+            "<p>&#60;svg onload=alert(1)&#62;</p>",
+        ),
     ] {
         assert!(!is_active(value, page).unwrap(), "{page}");
     }
