@@ -104,12 +104,26 @@ pub(super) async fn list(call: &Call<'_>, admin: &Admin) -> Result<Response<Stri
         after: asked.text("after"),
         limit: LIMIT,
     };
-    let found = call.usher.directory.invitations(&find, now).await?;
-    let start = if all { "/invitations?show=all" } else { "/invitations?show=" };
+    let directory = &call.usher.directory;
+    let found = directory.invitations(&find, now).await?;
+    let by = found
+        .items
+        .iter()
+        .filter_map(|one| one.created_by.strip_prefix("user:"));
+    let names = directory.names(&by.collect::<Vec<_>>()).await?;
+    let start = if all {
+        "/invitations?show=all"
+    } else {
+        "/invitations?show="
+    };
     Ok(page(&Invitations {
         frame: call.frame(admin, Tab::Invitations)?,
         all,
-        invitations: found.items.into_iter().map(|one| line(one, now)).collect(),
+        invitations: found
+            .items
+            .into_iter()
+            .map(|one| line(one, &names, now))
+            .collect(),
         total: count(found.total, "invitation", "invitations"),
         first: find.after.map(|_| start),
         next: found.next.map(|next| {
@@ -119,10 +133,16 @@ pub(super) async fn list(call: &Call<'_>, admin: &Admin) -> Result<Response<Stri
     }))
 }
 
-fn line(invitation: Invitation, now: Timestamp) -> InvitationLine {
+fn line(invitation: Invitation, names: &HashMap<String, String>, now: Timestamp) -> InvitationLine {
+    let by = invitation.created_by.strip_prefix("user:");
+    let by = by.and_then(|id| names.get(id)).cloned();
+    let by = by.unwrap_or_else(|| actor(&invitation.created_by));
     let new = invitation.new;
     let (state, open) = match (invitation.accepted_at, invitation.withdrawn_at) {
-        (Some(at), _) => (("good", format!("accepted {}", When::of(at, now).text)), false),
+        (Some(at), _) => (
+            ("good", format!("accepted {}", When::of(at, now).text)),
+            false,
+        ),
         (None, Some(at)) => (("", format!("withdrawn {}", When::of(at, now).text)), false),
         (None, None) if new.expires_at <= now => {
             let ended = When::of(new.expires_at, now).text;
@@ -145,7 +165,7 @@ fn line(invitation: Invitation, now: Timestamp) -> InvitationLine {
         state,
         open,
         created: When::of(invitation.created_at, now),
-        by: actor(&invitation.created_by),
+        by,
     }
 }
 
@@ -213,7 +233,11 @@ fn choices(app: &App, filled: &Fields) -> AppChoices {
         .as_ref()
         .is_none_or(|provisioning| provisioning.default_role.is_some());
     AppChoices {
-        default: if has_default { "default role" } else { "invited, without a role" },
+        default: if has_default {
+            "default role"
+        } else {
+            "invited, without a role"
+        },
         here: is_chosen(app.id.as_str()),
         choices: roles
             .map(|role| {
@@ -308,7 +332,10 @@ pub(super) async fn upload(
         return form_with(call, admin, form, Some(problem.to_owned()));
     }
     if lines.len() > LINES {
-        let problem = format!("There are {} lines; {LINES} go at once. Split the table.", lines.len());
+        let problem = format!(
+            "There are {} lines; {LINES} go at once. Split the table.",
+            lines.len()
+        );
         return form_with(call, admin, form, Some(problem));
     }
     let by = call.by(admin);
