@@ -22,7 +22,7 @@ attacks FILE="":
 loads:
     cargo test --locked --test it attacks::loads -- --ignored --nocapture
 
-# Takes each check of SAML messages out, one after the other, in a copy of the sources; a test must fail. It takes an hour or so.
+# Takes each check of SAML messages out, one after the other, in a crate of its own; a test must fail. It takes some minutes.
 saml-removal *WORDS:
     tests/removal/run {{WORDS}}
 

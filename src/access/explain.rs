@@ -135,7 +135,7 @@ mod tests {
         let path = "/app/..%2fadmin/x";
         assert_eq!(
             decided(path, "GET", Some(&viewer)),
-            (None, "forbidden".to_owned())
+            (Some(1), "forbidden".to_owned())
         );
         let (app, target) = (wiki(), Target::parse(path).unwrap());
         let explained = explain(&app, &target, &Method::GET, Some(&viewer));

@@ -1,11 +1,14 @@
 //! The admin API: `/api/v1`, for bearer tokens. One table of operations makes the routes and the OpenAPI document.
 
 mod apps;
+mod audit;
 mod call;
 mod deliveries;
 mod door;
 mod error;
 mod explain;
+mod idps;
+mod invitations;
 mod page;
 mod sessions;
 mod status;
@@ -190,6 +193,13 @@ fn operations() -> OpenApiRouter {
         .routes(routes!(sessions::list_of_user, sessions::end_of_user))
         .routes(routes!(apps::list))
         .routes(routes!(explain::one))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(invitations::list, invitations::create))
+        .routes(routes!(invitations::create_many))
+        .routes(routes!(invitations::withdraw))
+        .routes(routes!(idps::list))
+        .routes(routes!(idps::one, idps::change))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::replay))
         .routes(routes!(tokens::list, tokens::create))
@@ -280,5 +290,26 @@ mod tests {
             }
         }
         assert!(ids.len() > 4, "{ids:?}");
+    }
+
+    #[test]
+    fn no_two_types_of_the_document_have_one_name() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/admin/api");
+        let mut names = Vec::new();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            for after in text.split("ToSchema)]").skip(1) {
+                let words: Vec<_> = after.split_whitespace().collect();
+                let at = words
+                    .iter()
+                    .position(|word| matches!(*word, "struct" | "enum"));
+                let name = words[at.unwrap() + 1];
+                names.push(name.split('<').next().unwrap().to_owned());
+            }
+        }
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert!(all > 20 && names.len() == all, "{names:?}");
     }
 }

@@ -14,7 +14,7 @@ use crate::identity::UserId;
 /// Where an event is.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum DeliveryStage {
     /// Will be tried (again).
     Waiting,
     /// Given up; can be replayed.
@@ -35,7 +35,7 @@ pub(super) struct Delivery {
     /// `user.created` and so on.
     kind: String,
     /// Where it is.
-    state: State,
+    state: DeliveryStage,
     /// What became of it, as a stable code; empty while it waits.
     outcome: String,
     /// How often it was tried.
@@ -59,9 +59,9 @@ impl From<DeliveryRow> for Delivery {
             app: row.app.to_string(),
             kind: row.kind,
             state: match row.state {
-                DeliveryState::Waiting => State::Waiting,
-                DeliveryState::Dead => State::Dead,
-                DeliveryState::Done => State::Done,
+                DeliveryState::Waiting => DeliveryStage::Waiting,
+                DeliveryState::Dead => DeliveryStage::Dead,
+                DeliveryState::Done => DeliveryStage::Done,
             },
             outcome: row.outcome,
             tries: row.tries,
@@ -83,7 +83,7 @@ pub(super) struct ListDeliveries {
     app: Option<String>,
     /// Only those.
     #[param(inline)]
-    state: Option<State>,
+    state: Option<DeliveryStage>,
     /// `next` of the page before.
     after: Option<String>,
     /// Items of a page; 50 without it.
@@ -109,9 +109,9 @@ pub(super) async fn list(
         user: user.as_ref(),
         app: asked.app.as_deref(),
         state: asked.state.map(|state| match state {
-            State::Waiting => DeliveryState::Waiting,
-            State::Dead => DeliveryState::Dead,
-            State::Done => DeliveryState::Done,
+            DeliveryStage::Waiting => DeliveryState::Waiting,
+            DeliveryStage::Dead => DeliveryState::Dead,
+            DeliveryStage::Done => DeliveryState::Done,
         }),
         after: asked.after.as_deref(),
         limit: page::limit(asked.limit)?,

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::call::{Call, Query};
 use super::error::{ApiError, Problem};
-use super::users::{RoleShown, roles_shown};
+use super::users::{RoleInApp, roles_shown};
 use crate::access::explain::{Explanation, explain};
 use crate::access::gate::{Admitted, Decision, Visitor};
 use crate::access::standing::{Standing, standing};
@@ -44,7 +44,7 @@ pub(super) struct Asked {
 /// What the gate decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Word {
+enum ExplainedDecision {
     /// The app gets the request with the person's headers.
     Admitted,
     /// The app gets the request without any identity.
@@ -61,9 +61,9 @@ enum Word {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Explained {
     /// The decision.
-    decision: Word,
+    decision: ExplainedDecision,
     /// Why not, where it is no.
-    refusal: Option<RefusalShown>,
+    refusal: Option<ExplainedRefusal>,
     /// The user, where one was asked for.
     user: Option<String>,
     /// The identity provider of the identity that was used last: the person is seen through it.
@@ -71,13 +71,13 @@ pub(super) struct Explained {
     /// The groups that count.
     groups: Vec<String>,
     /// The person in that app.
-    standing: StandingShown,
+    standing: ExplainedStanding,
     /// Roles that count, and where each comes from.
-    roles: Vec<RoleShown>,
+    roles: Vec<RoleInApp>,
     /// The rule that decided; null: some reading meets none, and nobody may.
-    rule: Option<RuleShown>,
+    rule: Option<ExplainedRule>,
     /// Every path that an app could read in the one that was asked for, with the rule that it meets.
-    readings: Vec<ReadingShown>,
+    readings: Vec<ExplainedReading>,
     /// Names of the header fields that the app would get.
     headers: Vec<String>,
 }
@@ -85,7 +85,7 @@ pub(super) struct Explained {
 /// The person in that app.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum StandingShown {
+enum ExplainedStanding {
     /// Nobody is signed in.
     Anonymous,
     /// May use the app, as far as its rules allow.
@@ -98,7 +98,7 @@ enum StandingShown {
 
 /// Why not.
 #[derive(Debug, Serialize, ToSchema)]
-struct RefusalShown {
+struct ExplainedRefusal {
     /// The stable code that the person would get.
     code: &'static str,
     /// The status that the person would get.
@@ -109,7 +109,7 @@ struct RefusalShown {
     cause: String,
 }
 
-impl From<Refusal> for RefusalShown {
+impl From<Refusal> for ExplainedRefusal {
     fn from(refusal: Refusal) -> Self {
         let sentence = refusal.sentence().to_owned();
         Self {
@@ -123,7 +123,7 @@ impl From<Refusal> for RefusalShown {
 
 /// An access rule.
 #[derive(Debug, Serialize, ToSchema)]
-struct RuleShown {
+struct ExplainedRule {
     /// Its place in `access`, from 0.
     place: u64,
     /// Its paths; null: all.
@@ -136,7 +136,7 @@ struct RuleShown {
     roles: Vec<String>,
 }
 
-impl RuleShown {
+impl ExplainedRule {
     fn of(place: usize, rule: &AccessRule) -> Self {
         let (allow, roles) = match &rule.allow {
             Allow::Anyone => ("anyone", Vec::new()),
@@ -157,7 +157,7 @@ impl RuleShown {
 
 /// One reading of the path.
 #[derive(Debug, Serialize, ToSchema)]
-struct ReadingShown {
+struct ExplainedReading {
     /// The path as an app may read it.
     path: String,
     /// Whether it was compared without case, as some apps do.
@@ -302,10 +302,10 @@ impl Who {
             decision,
         } = explain(app, target, method, standing.as_ref());
         let mut explained = self.empty(app);
-        explained.rule = rule.map(|(place, rule)| RuleShown::of(place, rule));
+        explained.rule = rule.map(|(place, rule)| ExplainedRule::of(place, rule));
         explained.readings = readings
             .iter()
-            .map(|reading| ReadingShown {
+            .map(|reading| ExplainedReading {
                 path: reading.path.to_owned(),
                 without_case: reading.folded,
                 rule: reading.rule.map(|place| place as u64),
@@ -319,10 +319,10 @@ impl Who {
                     explained.refuse(Refusal::new(reason, "the user was deactivated"));
                 }
                 Self::Nobody | Self::Known(_) | Self::Outside(..) => {
-                    explained.decision = Word::NeedsSignIn;
+                    explained.decision = ExplainedDecision::NeedsSignIn;
                 }
             },
-            Decision::NeedsAccount => explained.decision = Word::NeedsAccount,
+            Decision::NeedsAccount => explained.decision = ExplainedDecision::NeedsAccount,
             Decision::Refused(refusal) => explained.refuse(refusal),
         }
         explained
@@ -331,14 +331,14 @@ impl Who {
     /// The header fields, made as for a real request; they may be what is refused.
     fn admitted(&self, explained: &mut Explained, admitted: &Admitted<'_>, call: &Call, app: &App) {
         let (Self::Known(person), Visitor::Known { .. }) = (self, admitted.visitor()) else {
-            explained.decision = Word::Public;
+            explained.decision = ExplainedDecision::Public;
             return;
         };
         let session = pretended((**person).clone(), call.now);
         let (issuer, keys) = (&call.usher.config.public_url, call.usher.keys.load());
         match ForwardedIdentity::new(admitted, &session, app, issuer, &keys, call.now) {
             Ok(identity) => {
-                explained.decision = Word::Admitted;
+                explained.decision = ExplainedDecision::Admitted;
                 let names = identity.fields().iter().map(|(name, _)| name.to_string());
                 explained.headers = names.collect();
             }
@@ -364,13 +364,13 @@ impl Who {
             Self::Known(person) => Some(person.user.to_string()),
         };
         let standing = match person.map(|person| standing(app, person)) {
-            None => StandingShown::Anonymous,
-            Some(Standing::Open { .. }) => StandingShown::Open,
-            Some(Standing::NeedsAccount) => StandingShown::NeedsAccount,
-            Some(Standing::Refused(_)) => StandingShown::Refused,
+            None => ExplainedStanding::Anonymous,
+            Some(Standing::Open { .. }) => ExplainedStanding::Open,
+            Some(Standing::NeedsAccount) => ExplainedStanding::NeedsAccount,
+            Some(Standing::Refused(_)) => ExplainedStanding::Refused,
         };
         Explained {
-            decision: Word::Refused,
+            decision: ExplainedDecision::Refused,
             refusal: None,
             user,
             identity_provider: person.map(|person| person.subject.idp.to_string()),
@@ -388,7 +388,7 @@ impl Who {
 
 impl Explained {
     fn refuse(&mut self, refusal: Refusal) {
-        self.decision = Word::Refused;
+        self.decision = ExplainedDecision::Refused;
         self.refusal = Some(refusal.into());
     }
 }

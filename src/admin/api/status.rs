@@ -12,7 +12,7 @@ use crate::audit::{Action, Entry};
 
 /// How usher is.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Status {
+pub(super) struct ServerStatus {
     /// Version of the program.
     version: &'static str,
     /// Since when it runs.
@@ -42,12 +42,12 @@ pub(super) struct Status {
     path = "/status",
     operation_id = "status",
     tag = "usher",
-    responses((status = 200, description = "Version, uptime and counts.", body = Status))
+    responses((status = 200, description = "Version, uptime and counts.", body = ServerStatus))
 )]
-pub(super) async fn status(call: Call) -> Result<axum::Json<Status>, ApiError> {
+pub(super) async fn status(call: Call) -> Result<axum::Json<ServerStatus>, ApiError> {
     let counts = call.usher.directory.counts().await?;
     let config = &call.usher.config;
-    Ok(axum::Json(Status {
+    Ok(axum::Json(ServerStatus {
         version: env!("CARGO_PKG_VERSION"),
         started_at: call.started_at,
         uptime: (call.now.as_second() - call.started_at.as_second()).max(0),

@@ -17,7 +17,7 @@ use crate::revoke::Why;
 /// Where somebody is between invitation and farewell.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Status {
+enum UserStatus {
     /// Invited, and not here yet.
     Invited,
     /// May sign in.
@@ -26,7 +26,7 @@ enum Status {
     Deactivated,
 }
 
-impl From<directory::Status> for Status {
+impl From<directory::Status> for UserStatus {
     fn from(status: directory::Status) -> Self {
         match status {
             directory::Status::Invited => Self::Invited,
@@ -36,12 +36,12 @@ impl From<directory::Status> for Status {
     }
 }
 
-impl From<Status> for directory::Status {
-    fn from(status: Status) -> Self {
+impl From<UserStatus> for directory::Status {
+    fn from(status: UserStatus) -> Self {
         match status {
-            Status::Invited => Self::Invited,
-            Status::Active => Self::Active,
-            Status::Deactivated => Self::Deactivated,
+            UserStatus::Invited => Self::Invited,
+            UserStatus::Active => Self::Active,
+            UserStatus::Deactivated => Self::Deactivated,
         }
     }
 }
@@ -58,7 +58,7 @@ pub(super) struct User {
     /// Username.
     username: Option<String>,
     /// Where they are.
-    status: Status,
+    status: UserStatus,
     /// When they were first known.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -89,9 +89,9 @@ pub(super) struct UserDetail {
     /// How they sign in.
     identities: Vec<Identity>,
     /// What they may do in each app, seen through the identity that was used last.
-    apps: Vec<InApp>,
+    apps: Vec<UserInApp>,
     /// Why they are deactivated; empty: they are not.
-    blocks: Vec<BlockShown>,
+    blocks: Vec<UserBlock>,
 }
 
 /// A way to sign in, with what was said last.
@@ -146,20 +146,20 @@ impl From<KnownSubject> for Identity {
 
 /// A person in an app.
 #[derive(Debug, Serialize, ToSchema)]
-struct InApp {
+struct UserInApp {
     /// The app.
     app: String,
     /// Roles that count, and where each comes from; null: the app refuses the person for having none.
-    roles: Option<Vec<RoleShown>>,
+    roles: Option<Vec<RoleInApp>>,
     /// Whether an admin may set roles: not where groups of the identity provider decide.
     editable: bool,
     /// What the app answered; null: it was not asked yet.
-    account: Option<AccountShown>,
+    account: Option<UserAccount>,
 }
 
 /// A role with where it comes from.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RoleShown {
+pub(super) struct RoleInApp {
     /// The role.
     role: String,
     /// All that gives it.
@@ -191,7 +191,7 @@ enum SourceKind {
     Default,
 }
 
-impl From<Origin> for RoleShown {
+impl From<Origin> for RoleInApp {
     fn from(origin: Origin) -> Self {
         let source = |source| {
             let (kind, group) = match source {
@@ -212,7 +212,7 @@ impl From<Origin> for RoleShown {
 
 /// An account, as the app answered.
 #[derive(Debug, Serialize, ToSchema)]
-struct AccountShown {
+struct UserAccount {
     /// The app's own id of it.
     id: Option<String>,
     /// Whether the app refused it.
@@ -223,7 +223,7 @@ struct AccountShown {
     active: bool,
 }
 
-impl From<&Account> for AccountShown {
+impl From<&Account> for UserAccount {
     fn from(account: &Account) -> Self {
         let (refused, message) = match &account.state {
             AccountState::Open => (false, None),
@@ -240,7 +240,7 @@ impl From<&Account> for AccountShown {
 
 /// Why somebody is deactivated.
 #[derive(Debug, Serialize, ToSchema)]
-struct BlockShown {
+struct UserBlock {
     /// Who said so: `admin`, `scim:{identity provider}`. Each lifts its own word alone.
     source: String,
     /// Whether the person was deleted there.
@@ -252,7 +252,7 @@ struct BlockShown {
     at: Timestamp,
 }
 
-impl From<Block> for BlockShown {
+impl From<Block> for UserBlock {
     fn from(block: Block) -> Self {
         Self {
             source: block.source.to_text(),
@@ -264,30 +264,30 @@ impl From<Block> for BlockShown {
 }
 
 /// Roles with their sources, as they count in an app.
-pub(super) fn roles_shown(app: &App, person: &Person) -> Option<Vec<RoleShown>> {
+pub(super) fn roles_shown(app: &App, person: &Person) -> Option<Vec<RoleInApp>> {
     let origins = standing::origins(app, person)?;
-    Some(origins.into_iter().map(RoleShown::from).collect())
+    Some(origins.into_iter().map(RoleInApp::from).collect())
 }
 
-fn in_app(app: &App, profile: &Profile, person: Option<&Person>) -> InApp {
+fn in_app(app: &App, profile: &Profile, person: Option<&Person>) -> UserInApp {
     let account = profile.accounts.iter().find(|one| one.app == app.id);
     let has_roles = app
         .provisioning
         .as_ref()
         .is_some_and(|provisioning| !provisioning.roles.is_empty());
-    InApp {
+    UserInApp {
         app: app.id.to_string(),
         roles: match person {
             Some(person) => roles_shown(app, person),
             None => granted(app, profile),
         },
         editable: person.map_or(has_roles, |person| standing::may_edit(app, person)),
-        account: account.map(AccountShown::from),
+        account: account.map(UserAccount::from),
     }
 }
 
 /// Of somebody who is not here yet, only what was given is known.
-fn granted(app: &App, profile: &Profile) -> Option<Vec<RoleShown>> {
+fn granted(app: &App, profile: &Profile) -> Option<Vec<RoleInApp>> {
     let given = profile.grants.iter().filter(|grant| grant.app == app.id);
     let roles: Vec<_> = given
         .filter_map(|grant| {
@@ -297,7 +297,7 @@ fn granted(app: &App, profile: &Profile) -> Option<Vec<RoleShown>> {
             };
             let sources = vec![RoleSource { kind, group: None }];
             let role = grant.role.as_ref()?.to_string();
-            Some(RoleShown { role, sources })
+            Some(RoleInApp { role, sources })
         })
         .collect();
     (!roles.is_empty()).then_some(roles)
@@ -312,7 +312,7 @@ pub(super) struct ListUsers {
     q: Option<String>,
     /// Only those.
     #[param(inline)]
-    status: Option<Status>,
+    status: Option<UserStatus>,
     /// `next` of the page before.
     after: Option<String>,
     /// Items of a page; 50 without it.

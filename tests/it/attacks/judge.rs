@@ -74,6 +74,9 @@ impl Run<'_> {
         if let Some(verdict) = self.judge_answer(&predicate)? {
             return Ok(verdict);
         }
+        if let Some(verdict) = self.judge_admin(&predicate).await? {
+            return Ok(verdict);
+        }
         if let Some(verdict) = self.judge_app(&predicate)? {
             return Ok(verdict);
         }

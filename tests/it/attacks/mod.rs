@@ -18,6 +18,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod admin;
 mod back_channel;
 mod break_glass;
 mod case;

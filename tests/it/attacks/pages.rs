@@ -19,7 +19,7 @@ use super::{
 use crate::support::wire::{Answer, PATIENCE, UNTRUSTED, Wire};
 
 /// How often each side of a comparison is asked.
-const ROUNDS: usize = 100;
+pub(super) const ROUNDS: usize = 100;
 
 impl Run<'_> {
     /// Pages, and the log as lines.
@@ -143,11 +143,15 @@ impl Run<'_> {
             "scim token" => super::scim::strangers(ROUNDS),
             other => return Err(Stop::Fail(format!("unknown compare {other:?}"))),
         };
-        self.compare_answers(pairs).await
+        let to = self.world.usher().await?.public();
+        self.compare_answers(to, pairs).await
     }
 
-    async fn compare_answers(&mut self, mut pairs: Vec<(String, String)>) -> Done {
-        let to = self.world.usher().await?.public();
+    pub(super) async fn compare_answers(
+        &mut self,
+        to: std::net::SocketAddr,
+        mut pairs: Vec<(String, String)>,
+    ) -> Done {
         if self.extent == Extent::Short {
             pairs.truncate(3);
         }

@@ -174,8 +174,12 @@ impl Run<'_> {
     }
 
     async fn connect(&mut self, source: Ipv4Addr) -> Result<Wire, Stop> {
-        let tls = self.world.settings.tls;
-        let to = self.world.usher().await?.public();
+        let for_admin = self.is_for_admin();
+        let tls = self.world.settings.tls && !for_admin;
+        let to = match for_admin {
+            true => self.admin_address().await?,
+            false => self.world.usher().await?.public(),
+        };
         let wire = if tls {
             Wire::connect_tls(to, source, "app.test", &["http/1.1"]).await
         } else {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
+    admin,
     back_channel::Paused,
     flow::{self, Flow, Until},
     latency::Extent,
@@ -468,6 +469,8 @@ impl Scope for Run<'_> {
             "jwks" => "/_usher/jwks.json",
             "health" => "/healthz",
             "break_glass" => "/_usher/sign-in/local",
+            "admin" => "/api/v1",
+            "admin_token" => admin::ADMIN_TOKEN,
             "scim" => "/_usher/scim/op1/v2",
             "scim_token" => crate::support::scim::TOKEN,
             "root_pw" => crate::support::local::PASSWORD,

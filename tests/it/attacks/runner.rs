@@ -19,7 +19,8 @@ use super::{
 };
 
 /// The classes that usher is ready for.
-const CLASSES: [&str; 20] = [
+const CLASSES: [&str; 21] = [
+    "admin-api",
     "break-glass",
     "identity-header-spoofing",
     "skip-auth-route-bypass",
@@ -149,16 +150,10 @@ fn write_line(line: &str) {
 /// Why a whole row cannot be judged yet.
 fn not_applicable(row: &Row) -> Option<String> {
     if !CLASSES.contains(&row.class.as_str()) {
-        let why = match row.class.as_str() {
-            "admin-api" => "the admin API comes later",
-            _ => "this class comes later",
-        };
-        return Some(why.to_owned());
+        return Some("this class comes later".to_owned());
     }
-    match row.mode.as_str() {
-        "forward-auth" => return Some("forward-auth comes later".to_owned()),
-        "admin" => return Some("the admin API comes later".to_owned()),
-        _ => {}
+    if row.mode == "forward-auth" {
+        return Some("forward-auth comes later".to_owned());
     }
     row.steps().iter().find_map(missing).map(str::to_owned)
 }
@@ -421,6 +416,9 @@ async fn prepare(row: &Row, run: &mut Run<'_>) -> Result<(), Stop> {
     if words.contains("rss_delta") && row.steps().iter().all(|step| !step.contains_key("jit")) {
         // What any sign-in costs once is no part of the row's own cost.
         run.actor("bob").await?;
+    }
+    if words.contains("{{admin}}") {
+        run.prepare_admin().await?;
     }
     run.prepare_scim(row).await?;
     if words.contains("{{state}}") && !words.contains("start_login") {

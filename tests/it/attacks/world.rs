@@ -9,7 +9,10 @@ use usher::demo::idp::{
 };
 use usher::demo::saml::TestSamlIdp;
 
-use super::saml::{self, SamlSettings};
+use super::{
+    admin,
+    saml::{self, SamlSettings},
+};
 
 use crate::support::{
     browser::Browser,
@@ -241,6 +244,7 @@ impl World {
              return_to_origins: [\"https://*.apps.test\", \"https://port.test:8080\"]\n{}",
             self.settings.sessions, self.settings.top,
         );
+        text.push_str(&admin::block());
         if !text.contains("\naudit:") {
             writeln!(text, "audit: {{ file: \"{{dir}}/{AUDIT_FILE}\" }}").unwrap();
         }
@@ -329,7 +333,7 @@ async fn idp() -> TestIdp {
 
 /// usher as the IdP knows it.
 pub(super) fn client(auth: ClientAuth) -> Client {
-    let hosts = ["app", "other", "public"];
+    let hosts = ["app", "other", "public", "admin"];
     let callbacks = hosts.iter().flat_map(|host| {
         ["op1", "op2"].map(|idp| format!("https://{host}.test/_usher/oidc/{idp}/callback"))
     });

@@ -24,7 +24,7 @@ use crate::certificate::Certificate;
 use crate::config::SamlConfig;
 use crate::keys::saml::SpKeys;
 use envelope::Above;
-use shape::Carried;
+use shape::{Carried, Envelope};
 
 /// Seconds that the clocks of IdP and usher may be apart.
 pub const SKEW: i64 = 60;
@@ -114,25 +114,25 @@ pub fn verify(
     };
     match response {
         Some(octets) => {
-            let document = parse(octets.as_bytes())?;
-            of_response(&document, Above::Signed, assertion, expected, steps)
+            let document = signed_document(&octets)?;
+            let envelope = shape::response(&document)?;
+            of_response(&envelope, Above::Signed, assertion, expected, steps)
         }
-        None => of_response(&document, Above::Unsigned, assertion, expected, steps),
+        None => of_response(&envelope, Above::Unsigned, assertion, expected, steps),
     }
 }
 
 /// From a response: its own checks, then the assertion in it, or what was verified of that already.
 fn of_response(
-    document: &Document<'_>,
+    envelope: &Envelope<'_, '_>,
     above: Above,
     signed: Option<SignedOctets>,
     expected: &Expected<'_>,
     steps: &mut Steps,
 ) -> Result<VerifiedAssertion, Refused> {
-    let envelope = shape::response(document)?;
     let carried = envelope.carried()?;
     let encrypted = matches!(carried, Carried::Encrypted(_));
-    envelope::check(&envelope, above, encrypted, expected, steps)?;
+    envelope::check(envelope, above, encrypted, expected, steps)?;
     match carried {
         Carried::Plain(assertion) => of_assertion(assertion, above, signed, expected, steps),
         Carried::Encrypted(encrypted) => {
@@ -163,7 +163,7 @@ fn of_assertion(
 ) -> Result<VerifiedAssertion, Refused> {
     match (signed, above) {
         (Some(octets), Above::Signed | Above::Unsigned) => {
-            let document = parse(octets.as_bytes())?;
+            let document = signed_document(&octets)?;
             let inner = shape::assertion(&document, false)?;
             if shape::id(inner)? != shape::id(assertion)? {
                 return Err(Refused::at(Check::Shape, "two signatures are over two assertions"));
@@ -215,13 +215,19 @@ fn verified(
 }
 
 fn parse(xml: &[u8]) -> Result<Document<'_>, Refused> {
-    xml::parse(xml, &Limits::MESSAGE).map_err(|error| {
-        let check = match &error {
-            XmlError::Scan(_) | XmlError::NotWellFormed(_) => Check::Xml,
-            XmlError::Shape(_) => Check::Shape,
-        };
-        Refused::at(check, error.to_string())
-    })
+    xml::parse(xml, &Limits::MESSAGE).map_err(|error| unread(&error))
+}
+
+fn signed_document(signed: &SignedOctets) -> Result<Document<'_>, Refused> {
+    xml::parse_canonical(signed.as_bytes(), &Limits::MESSAGE).map_err(|error| unread(&error))
+}
+
+fn unread(error: &XmlError) -> Refused {
+    let check = match error {
+        XmlError::Scan(_) | XmlError::NotWellFormed(_) => Check::Xml,
+        XmlError::Shape(_) => Check::Shape,
+    };
+    Refused::at(check, error.to_string())
 }
 
 fn cannot_decrypt(error: &DecryptError) -> Refused {

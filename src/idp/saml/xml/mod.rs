@@ -50,7 +50,19 @@ const COMPLAINT: usize = 160;
 /// # Errors
 /// [`XmlError::Scan`] and [`XmlError::NotWellFormed`].
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Document<'a>, XmlError> {
-    let text = scan::scan(bytes, limits)?;
+    tree(scan::scan(bytes, limits)?, limits)
+}
+
+/// Parses octets that [`canonical::exclusive`] wrote of a document that [`parse`] gave, and that somebody signed who is trusted:
+/// they are not scanned once more.
+///
+/// # Errors
+/// [`XmlError::Scan`] and [`XmlError::NotWellFormed`].
+pub fn parse_canonical<'a>(octets: &'a [u8], limits: &Limits) -> Result<Document<'a>, XmlError> {
+    tree(scan::canonical(octets, limits)?, limits)
+}
+
+fn tree<'a>(text: &'a str, limits: &Limits) -> Result<Document<'a>, XmlError> {
     let options = ParsingOptions {
         allow_dtd: false,
         nodes_limit: u32::try_from(limits.nodes.saturating_mul(2)).unwrap_or(u32::MAX),

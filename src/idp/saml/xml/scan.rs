@@ -61,6 +61,36 @@ pub enum ScanError {
     NotWellFormed(&'static str),
 }
 
+/// The text of octets in canonical form that were written from a document which was scanned.
+///
+/// Their names, characters, references, depth and namespaces in scope are those of that document. What may be more in them is
+/// counted: bytes, tags, declarations. There is no markup but elements in canonical form.
+///
+/// # Errors
+/// As [`ScanError`] tells.
+pub fn canonical<'a>(octets: &'a [u8], limits: &Limits) -> Result<&'a str, ScanError> {
+    let text = within(octets, limits)?;
+    let odd = |at: usize| matches!(octets.get(at + 1), Some(b'!' | b'?'));
+    if memchr::memchr_iter(b'<', octets).any(odd) {
+        return Err(ScanError::Forbidden("other markup than elements"));
+    }
+    Ok(text)
+}
+
+/// The text of bytes within the limits for bytes and nodes.
+fn within<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, ScanError> {
+    if bytes.len() > limits.bytes {
+        return Err(ScanError::TooMuch("bytes", limits.bytes));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| ScanError::Encoding)?;
+    for (sign, what) in [(b'<', "'<'"), (b'=', "'='")] {
+        if memchr::memchr_iter(sign, bytes).count() > limits.nodes {
+            return Err(ScanError::TooMuch(what, limits.nodes));
+        }
+    }
+    Ok(text)
+}
+
 /// The text of a document within its limits, without a byte order mark.
 ///
 /// Whether names match and are made of the right characters is left to the parser that comes next; what is let through is cut
@@ -69,18 +99,10 @@ pub enum ScanError {
 /// # Errors
 /// As [`ScanError`] tells.
 pub fn scan<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, ScanError> {
-    if bytes.len() > limits.bytes {
-        return Err(ScanError::TooMuch("bytes", limits.bytes));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| ScanError::Encoding)?;
+    let text = within(bytes, limits)?;
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     if !token::is_clean(text) {
         return Err(ScanError::Forbidden("a character that XML does not have"));
-    }
-    for (sign, what) in [(b'<', "'<'"), (b'=', "'='")] {
-        if memchr::memchr_iter(sign, text.as_bytes()).count() > limits.nodes {
-            return Err(ScanError::TooMuch(what, limits.nodes));
-        }
     }
     let mut tokens = Tokens::new(after_declaration(text)?, limits.attributes);
     let mut nesting = Nesting::new(limits);

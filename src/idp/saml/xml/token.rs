@@ -53,38 +53,42 @@ impl<'a> Tokens<'a> {
 
     /// The next token; none at the end.
     pub(super) fn next(&mut self) -> Result<Option<Token<'a>>, ScanError> {
-        let Some(markup) = self.rest.strip_prefix('<') else {
-            if self.rest.is_empty() {
-                return Ok(None);
+        let bytes = self.rest.as_bytes();
+        let token = match (bytes.first(), bytes.get(1)) {
+            (None, _) => return Ok(None),
+            (Some(b'<'), Some(b'/')) => self.end(bytes)?,
+            (Some(b'<'), Some(b'!')) => self.comment_or_cdata()?,
+            (Some(b'<'), Some(b'?')) => {
+                return Err(ScanError::Forbidden("a processing instruction"));
             }
-            let end = memchr(b'<', self.rest.as_bytes()).unwrap_or(self.rest.len());
-            let (text, rest) = self.rest.split_at(end);
-            self.rest = rest;
-            return Ok(Some(Token::Text(text)));
-        };
-        let token = if let Some(after) = markup.strip_prefix('/') {
-            let end = memchr(b'>', after.as_bytes())
-                .ok_or(ScanError::NotWellFormed("an end tag does not end"))?;
-            self.rest = after.get(end + 1..).unwrap_or_default();
-            Token::End(
-                after
-                    .get(..end)
-                    .unwrap_or_default()
-                    .trim_end_matches(is_space),
-            )
-        } else if let Some(after) = markup.strip_prefix("!--") {
-            self.until(after, "-->", "a comment does not end")?;
-            Token::Comment
-        } else if let Some(after) = markup.strip_prefix("![CDATA[") {
-            Token::Cdata(self.until(after, "]]>", "a CDATA section does not end")?)
-        } else if markup.starts_with('!') {
-            return Err(ScanError::Forbidden("a document type declaration"));
-        } else if markup.starts_with('?') {
-            return Err(ScanError::Forbidden("a processing instruction"));
-        } else {
-            self.start(markup)?
+            (Some(b'<'), _) => self.start()?,
+            (Some(_), _) => {
+                let end = memchr(b'<', bytes).unwrap_or(bytes.len());
+                let (text, rest) = self.rest.split_at(end);
+                self.rest = rest;
+                Token::Text(text)
+            }
         };
         Ok(Some(token))
+    }
+
+    fn end(&mut self, bytes: &[u8]) -> Result<Token<'a>, ScanError> {
+        let end = memchr(b'>', bytes).ok_or(ScanError::NotWellFormed("an end tag does not end"))?;
+        let name = self.rest.get(2..end).unwrap_or_default();
+        self.rest = self.rest.get(end + 1..).unwrap_or_default();
+        Ok(Token::End(before_space(name)))
+    }
+
+    fn comment_or_cdata(&mut self) -> Result<Token<'a>, ScanError> {
+        if let Some(after) = self.rest.strip_prefix("<!--") {
+            self.until(after, "-->", "a comment does not end")?;
+            return Ok(Token::Comment);
+        }
+        let Some(after) = self.rest.strip_prefix("<![CDATA[") else {
+            return Err(ScanError::Forbidden("a document type declaration"));
+        };
+        let inside = self.until(after, "]]>", "a CDATA section does not end")?;
+        Ok(Token::Cdata(inside))
     }
 
     /// What stands before `end`, which is skipped too.
@@ -101,7 +105,8 @@ impl<'a> Tokens<'a> {
         Ok(inside)
     }
 
-    fn start(&mut self, markup: &'a str) -> Result<Token<'a>, ScanError> {
+    fn start(&mut self) -> Result<Token<'a>, ScanError> {
+        let markup = self.rest.get(1..).unwrap_or_default();
         let end = markup
             .bytes()
             .position(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b'/' | b'>' | b'<'))
@@ -109,7 +114,7 @@ impl<'a> Tokens<'a> {
         let (name, mut rest) = markup.split_at(end);
         self.attributes.clear();
         let empty = loop {
-            rest = rest.trim_start_matches(is_space);
+            rest = after_space(rest);
             if let Some(after) = rest.strip_prefix('>') {
                 self.rest = after;
                 break false;
@@ -143,11 +148,10 @@ pub(super) fn attribute(text: &str) -> Result<(&str, &str, &str), ScanError> {
         })
         .ok_or(UNENDED)?;
     let (name, rest) = text.split_at(end);
-    let rest = rest
-        .trim_start_matches(is_space)
+    let rest = after_space(rest)
         .strip_prefix('=')
-        .ok_or(ScanError::NotWellFormed("an attribute has no value"))?
-        .trim_start_matches(is_space);
+        .ok_or(ScanError::NotWellFormed("an attribute has no value"))?;
+    let rest = after_space(rest);
     let quote = match rest.as_bytes().first() {
         Some(quote @ (b'"' | b'\'')) => *quote,
         Some(_) | None => {
@@ -169,6 +173,22 @@ pub(super) fn attribute(text: &str) -> Result<(&str, &str, &str), ScanError> {
 /// White space (XML 1.0, production 3).
 pub(super) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+/// What follows the white space that `text` begins with.
+fn after_space(mut text: &str) -> &str {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = text.as_bytes().first() {
+        text = text.get(1..).unwrap_or_default();
+    }
+    text
+}
+
+/// What precedes the white space that `text` ends with.
+fn before_space(mut text: &str) -> &str {
+    while let [before @ .., b' ' | b'\t' | b'\n' | b'\r'] = text.as_bytes() {
+        text = text.get(..before.len()).unwrap_or_default();
+    }
+    text
 }
 
 /// Whether a text is of characters that a document may hold.

@@ -305,6 +305,23 @@ fn keeps_every_limit_exactly() {
 }
 
 #[test]
+fn canonical_octets_are_counted_and_hold_elements_alone() {
+    let small = |text: &str| canonical(text.as_bytes(), &SMALL).map(|_| ());
+    let tags = |count: usize| "<b></b>".repeat(count / 2);
+    assert_eq!(small(&tags(50)), Ok(()));
+    assert_eq!(small(&tags(52)), Err(ScanError::TooMuch("'<'", 50)));
+    let signs = format!("<a>{}</a>", "=".repeat(51));
+    assert_eq!(small(&signs), Err(ScanError::TooMuch("'='", 50)));
+    let long = format!("<a>{}</a>", "b".repeat(4090));
+    assert_eq!(small(&long), Err(ScanError::TooMuch("bytes", 4096)));
+    assert_eq!(canonical(b"<a>\xFF</a>", &SMALL), Err(ScanError::Encoding));
+    for odd in ["<!-- -->", "<![CDATA[]]>", "<?b?>", "<!DOCTYPE a>"] {
+        let refused = small(&format!("<a>{odd}</a>"));
+        assert!(matches!(refused, Err(ScanError::Forbidden(_))), "{odd}");
+    }
+}
+
+#[test]
 fn bounds_how_often_the_tree_copies_namespaces() {
     let around: String = (0..20).map(|n| format!(" xmlns:n{n}='n'")).collect();
     let text = |count: usize| format!("<a{around}>{}</a>", "<e xmlns='e'/>".repeat(count));
