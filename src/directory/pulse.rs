@@ -1,6 +1,9 @@
 //! How it goes, in a few numbers.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
+use sqlx::{QueryBuilder, Sqlite};
 
 use super::Directory;
 use crate::store::StoreError;
@@ -15,6 +18,33 @@ pub struct Pulse {
 }
 
 impl Directory {
+    /// What people are called, by their ids: name, else e-mail address, else username. Who has none of them, or is not known, is left out.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn names(&self, users: &[&str]) -> Result<HashMap<String, String>, StoreError> {
+        if users.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let read = async {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "SELECT id, COALESCE(name, email, username, '') FROM users WHERE id IN (",
+            );
+            let mut ids = query.separated(", ");
+            for user in users {
+                ids.push_bind((*user).to_owned());
+            }
+            query.push(")");
+            let rows: Vec<(String, String)> =
+                query.build_query_as().fetch_all(&self.store.pool).await?;
+            Ok(rows
+                .into_iter()
+                .filter(|(_, name)| !name.is_empty())
+                .collect())
+        };
+        self.store.within(read).await
+    }
+
     /// Sign-ins through IdPs and by password since `since`.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! The audit log: filtered, page by page, and as a file.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use http::Response;
 use jiff::civil::Date;
@@ -55,7 +57,7 @@ pub(super) struct LogLine {
     pub(super) app: Option<String>,
     pub(super) place: Option<String>,
     pub(super) user: Option<String>,
-    pub(super) user_short: String,
+    pub(super) user_name: String,
     pub(super) actor: String,
     pub(super) actor_user: Option<String>,
     pub(super) client: Option<String>,
@@ -113,11 +115,7 @@ pub(super) async fn list(call: &Call<'_>, admin: &Admin) -> Result<Response<Stri
         text: shown("text"),
         filtered,
         problem,
-        lines: found
-            .lines
-            .into_iter()
-            .map(|one| line(one, When::exact))
-            .collect(),
+        lines: lines(call, found.lines, When::exact).await?,
         back_to: found.back_to.map(|at| When::exact(at).text),
         first: after.map(|_| first),
         next,
@@ -185,11 +183,31 @@ pub(super) async fn of_user(
     let audit = call.usher.directory.audit();
     let found = audit.page(&filter, None, limit).await?;
     let now = call.asked.now;
-    let lines = found.lines.into_iter();
-    Ok(lines.map(|one| line(one, |at| When::of(at, now))).collect())
+    lines(call, found.lines, |at| When::of(at, now)).await
 }
 
-fn line(line: Line, when: impl Fn(Timestamp) -> When) -> LogLine {
+/// Lines with the names of those whom they are about and by.
+async fn lines(
+    call: &Call<'_>,
+    found: Vec<Line>,
+    when: impl Fn(Timestamp) -> When,
+) -> Result<Vec<LogLine>, Stop> {
+    let mut users: Vec<&str> = found
+        .iter()
+        .flat_map(|line| {
+            let about = line.user.as_ref().map(UserId::as_str);
+            about.into_iter().chain(line.actor.strip_prefix("user:"))
+        })
+        .collect();
+    users.sort_unstable();
+    users.dedup();
+    let names = call.usher.directory.names(&users).await?;
+    let lines = found.into_iter();
+    Ok(lines.map(|one| line(one, &names, &when)).collect())
+}
+
+fn line(line: Line, names: &HashMap<String, String>, when: impl Fn(Timestamp) -> When) -> LogLine {
+    let named = |id: &str| names.get(id).cloned().unwrap_or_else(|| short(id));
     let user = line.user.map(|user| user.to_string());
     let app = line.app.map(|app| app.to_string());
     let places = app
@@ -198,6 +216,7 @@ fn line(line: Line, when: impl Fn(Timestamp) -> When) -> LogLine {
         .chain(line.idp.map(|idp| idp.to_string()));
     let place: Vec<String> = places.collect();
     let details = line.details.as_object().is_some_and(|all| !all.is_empty());
+    let by = line.actor.strip_prefix("user:");
     LogLine {
         at: when(line.at),
         action: in_words(&line.action),
@@ -205,10 +224,10 @@ fn line(line: Line, when: impl Fn(Timestamp) -> When) -> LogLine {
         why: line.why,
         place: (!place.is_empty()).then(|| place.join(" · ")),
         app,
-        user_short: user.as_deref().map(short).unwrap_or_default(),
+        user_name: user.as_deref().map(named).unwrap_or_default(),
         user,
-        actor_user: line.actor.strip_prefix("user:").map(str::to_owned),
-        actor: actor(&line.actor),
+        actor: by.map_or_else(|| actor(&line.actor), named),
+        actor_user: by.map(str::to_owned),
         client: line.client,
         details: details.then(|| line.details.to_string()),
     }
@@ -224,7 +243,12 @@ fn outcome(code: &str) -> TagText {
 
 /// `sign_in` as `sign in`.
 fn in_words(code: &str) -> String {
-    code.replace('_', " ")
+    match code {
+        "idp" => "identity provider".to_owned(),
+        "scim" => "SCIM".to_owned(),
+        "api_token" => "API token".to_owned(),
+        code => code.replace('_', " "),
+    }
 }
 
 /// The end of an id tells people apart: it is the random part.

@@ -104,7 +104,13 @@ pub(super) async fn list(call: &Call<'_>, admin: &Admin) -> Result<Response<Stri
         after: asked.text("after"),
         limit: LIMIT,
     };
-    let found = call.usher.directory.invitations(&find, now).await?;
+    let directory = &call.usher.directory;
+    let found = directory.invitations(&find, now).await?;
+    let by = found
+        .items
+        .iter()
+        .filter_map(|one| one.created_by.strip_prefix("user:"));
+    let names = directory.names(&by.collect::<Vec<_>>()).await?;
     let start = if all {
         "/invitations?show=all"
     } else {
@@ -113,7 +119,11 @@ pub(super) async fn list(call: &Call<'_>, admin: &Admin) -> Result<Response<Stri
     Ok(page(&Invitations {
         frame: call.frame(admin, Tab::Invitations)?,
         all,
-        invitations: found.items.into_iter().map(|one| line(one, now)).collect(),
+        invitations: found
+            .items
+            .into_iter()
+            .map(|one| line(one, &names, now))
+            .collect(),
         total: count(found.total, "invitation", "invitations"),
         first: find.after.map(|_| start),
         next: found.next.map(|next| {
@@ -123,7 +133,10 @@ pub(super) async fn list(call: &Call<'_>, admin: &Admin) -> Result<Response<Stri
     }))
 }
 
-fn line(invitation: Invitation, now: Timestamp) -> InvitationLine {
+fn line(invitation: Invitation, names: &HashMap<String, String>, now: Timestamp) -> InvitationLine {
+    let by = invitation.created_by.strip_prefix("user:");
+    let by = by.and_then(|id| names.get(id)).cloned();
+    let by = by.unwrap_or_else(|| actor(&invitation.created_by));
     let new = invitation.new;
     let (state, open) = match (invitation.accepted_at, invitation.withdrawn_at) {
         (Some(at), _) => (
@@ -152,7 +165,7 @@ fn line(invitation: Invitation, now: Timestamp) -> InvitationLine {
         state,
         open,
         created: When::of(invitation.created_at, now),
-        by: actor(&invitation.created_by),
+        by,
     }
 }
 

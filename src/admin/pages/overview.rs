@@ -138,7 +138,7 @@ pub(super) fn idp_line(call: &Call<'_>, idp: &config::Idp) -> IdpLine {
         } else {
             ("", "off".to_owned())
         },
-        state: state(&health),
+        state: state(idp, &health),
         certificate: certificate(&health, now),
     }
 }
@@ -150,11 +150,15 @@ pub(super) fn protocol(idp: &config::Idp) -> &'static str {
     }
 }
 
-/// Whether it answers.
-fn state(health: &Health) -> TagText {
+/// Whether it answers, or (SAML) whether its metadata are at hand.
+fn state(idp: &config::Idp, health: &Health) -> TagText {
+    let (fine, failing) = match idp.protocol {
+        IdpProtocol::Oidc(_) => ("answers", "does not answer"),
+        IdpProtocol::Saml(_) => ("metadata at hand", "metadata not read"),
+    };
     match (&health.failure, health.answered) {
-        (Some(_), _) => ("bad", "does not answer".to_owned()),
-        (None, Some(_)) => ("good", "answers".to_owned()),
+        (Some(_), _) => ("bad", failing.to_owned()),
+        (None, Some(_)) => ("good", fine.to_owned()),
         (None, None) => ("", "not asked yet".to_owned()),
     }
 }

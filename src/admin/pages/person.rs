@@ -305,9 +305,7 @@ fn delivery(row: DeliveryRow, now: Timestamp) -> DeliveryLine {
     let (state, can_replay) = match row.state {
         DeliveryState::Waiting => (("warm", "will be tried again".to_owned()), false),
         DeliveryState::Dead => (("bad", "given up".to_owned()), true),
-        DeliveryState::Done if row.outcome == "ok" || row.outcome.is_empty() => {
-            (("good", "taken".to_owned()), true)
-        }
+        DeliveryState::Done if row.outcome == "allowed" => (("good", "taken".to_owned()), true),
         DeliveryState::Done => (("", row.outcome.replace('_', " ")), true),
     };
     DeliveryLine {

@@ -40,6 +40,14 @@ impl When {
 
 fn short(at: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second() - at.as_second();
+    // What lies ahead is rounded up: a link that holds for a week ends in 7 days.
+    let unit = |apart: u64, unit: u64| {
+        if seconds < 0 {
+            apart.div_ceil(unit)
+        } else {
+            apart / unit
+        }
+    };
     let span = match seconds.unsigned_abs() {
         0..60 => {
             return if seconds < 0 {
@@ -49,10 +57,12 @@ fn short(at: Timestamp, now: Timestamp) -> String {
             }
             .to_owned();
         }
-        apart @ 60..3600 => format!("{} min", apart / 60),
-        apart @ 3600..86_400 => format!("{} h", apart / 3600),
-        apart @ 86_400..172_800 => format!("{} day", apart / 86_400),
-        apart @ 172_800..2_592_000 => format!("{} days", apart / 86_400),
+        apart @ 60..3600 => format!("{} min", unit(apart, 60)),
+        apart @ 3600..86_400 => format!("{} h", unit(apart, 3600)),
+        apart @ 86_400..2_592_001 => match unit(apart, 86_400) {
+            1 => "1 day".to_owned(),
+            days => format!("{days} days"),
+        },
         _ => return at.strftime("%-d %b %Y").to_string(),
     };
     if seconds < 0 {
@@ -146,6 +156,8 @@ mod tests {
             (5 * 86_400, "5 days ago"),
             (-30, "in a moment"),
             (-3 * 86_400, "in 3 days"),
+            (-7 * 86_400 + 5, "in 7 days"),
+            (-86_400 + 5, "in 24 h"),
             (40 * 86_400, "6 Dec 2026"),
         ] {
             assert_eq!(at(ago).text, text);
