@@ -78,6 +78,7 @@ pub async fn revoke(
     let mut users = sessions.end(which, now).await?;
     let ended = users.len();
     users.sort_unstable();
+    let mut entries = Vec::new();
     for of_one in users.chunk_by(|one, next| one == next) {
         let (Some(user), count) = (of_one.first(), of_one.len()) else {
             continue;
@@ -86,13 +87,16 @@ pub async fn revoke(
         let entry = Entry::new(Action::SessionsEnded, by, why.sentence())
             .about(user)
             .with(json!({ "why": why.code(), "sessions": count }));
-        let entry = match &idp {
+        entries.push(match &idp {
             Some(idp) => entry.at_idp(idp),
             None => entry,
-        };
-        if let Err(error) = audit.record(&entry, now).await {
-            tracing::error!(event = "audit_failed", %user, cause = %error, "the end of sessions is not in the audit log");
-        }
+        });
+    }
+    if entries.is_empty() {
+        return Ok(0);
+    }
+    if let Err(error) = audit.record_all(&entries, now).await {
+        tracing::error!(event = "audit_failed", why = why.code(), sessions = ended, cause = %error, "the end of sessions is not in the audit log");
     }
     Ok(ended)
 }

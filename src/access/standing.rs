@@ -140,8 +140,7 @@ fn granted_by(app: &App, person: &Person, role: &Role) -> Vec<Source> {
 fn given_by_callback(app: &App, provisioning: &Provisioning, person: &Person) -> Vec<Origin> {
     let counts = provisioning.mode != ProvisioningMode::Off
         && provisioning
-            .callback
-            .as_ref()
+            .callback()
             .is_some_and(|callback| callback.roles);
     match person.account(&app.id) {
         Some(account) if counts => listed(provisioning, |role| {
@@ -200,7 +199,7 @@ mod tests {
 
     use super::*;
     use crate::access::fixtures::{ann, app};
-    use crate::config::{Callback, WebhookKey};
+    use crate::config::{Callback, Target, WebhookKey};
     use crate::identity::{Account, AppId, Grant, IdpId};
 
     fn wiki() -> App {
@@ -216,7 +215,7 @@ mod tests {
                 (acme, "staff".into(), Role::new("editor")),
                 (globex, "engineering".into(), Role::new("admin")),
             ],
-            callback: None,
+            target: None,
         });
         app
     }
@@ -284,11 +283,11 @@ mod tests {
         );
         let mapped = with_account(with_groups(&["staff"]), &["admin"], AccountState::Open);
         assert_eq!(names(&app, &plain).unwrap(), ["viewer"]);
-        provisioning(&mut app).callback = Some(Callback {
+        provisioning(&mut app).target = Some(Target::Callback(Callback {
             url: "http://127.0.0.1:1/".parse().unwrap(),
             secrets: vec![WebhookKey(vec![0; 24])],
             roles: true,
-        });
+        }));
         assert_eq!(names(&app, &plain).unwrap(), ["editor", "admin"]);
         assert_eq!(names(&app, &mapped).unwrap(), ["editor"]);
         let unlisted = with_account(with_groups(&[]), &["root"], AccountState::Open);
@@ -339,11 +338,11 @@ mod tests {
     #[test]
     fn granted_roles_come_before_those_of_the_callback() {
         let mut app = wiki();
-        provisioning(&mut app).callback = Some(Callback {
+        provisioning(&mut app).target = Some(Target::Callback(Callback {
             url: "http://127.0.0.1:1/".parse().unwrap(),
             secrets: vec![WebhookKey(vec![0; 24])],
             roles: true,
-        });
+        }));
         let plain = with_account(with_groups(&[]), &["admin"], AccountState::Open);
         assert_eq!(names(&app, &plain).unwrap(), ["admin"]);
         let person = granted(plain, "wiki", Some("editor"), GrantSource::Admin);

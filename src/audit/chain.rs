@@ -4,11 +4,14 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{Audit, Entry};
 use crate::identity::{AppId, IdpId, UserId};
 use crate::store::StoreError;
+
+/// Lines that one statement writes at most.
+const AT_ONCE: usize = 500;
 
 /// A line as the table has it; the hash is over exactly these texts.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -118,16 +121,35 @@ impl Audit {
         entry: &Entry,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let head = end(on, HEAD).await?;
-        let mut line = Stored::new(head.number + 1, entry, now)?;
-        line.hash = line.hash_after(&head.hash)?;
-        insert(on, &line).await?;
-        let next = End {
-            number: line.number,
-            hash: line.hash.clone(),
-        };
-        set_end(on, HEAD, &next).await?;
-        self.to_file(line, head.hash).await
+        self.append_all(on, std::slice::from_ref(entry), now).await
+    }
+
+    async fn append_all(
+        &self,
+        on: &mut SqliteConnection,
+        entries: &[Entry],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for some in entries.chunks(AT_ONCE) {
+            let mut head = end(on, HEAD).await?;
+            let mut lines = Vec::with_capacity(some.len());
+            for entry in some {
+                let mut line = Stored::new(head.number + 1, entry, now)?;
+                line.hash = line.hash_after(&head.hash)?;
+                let next = End {
+                    number: line.number,
+                    hash: line.hash.clone(),
+                };
+                let before = std::mem::replace(&mut head, next);
+                lines.push((line, before.hash));
+            }
+            insert(on, &lines).await?;
+            set_end(on, HEAD, &head).await?;
+            for (line, before) in lines {
+                self.to_file(line, before).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a line on its own.
@@ -135,34 +157,40 @@ impl Audit {
     /// # Errors
     /// If it cannot be written.
     pub async fn record(&self, entry: &Entry, now: Timestamp) -> Result<(), StoreError> {
+        self.record_all(std::slice::from_ref(entry), now).await
+    }
+
+    /// Writes lines on their own, all or none.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub async fn record_all(&self, entries: &[Entry], now: Timestamp) -> Result<(), StoreError> {
         let work = async {
             let mut transaction = self.store.begin().await?;
-            self.append(&mut transaction, entry, now).await?;
+            self.append_all(&mut transaction, entries, now).await?;
             Ok(transaction.commit().await?)
         };
         self.store.within(work).await
     }
 }
 
-async fn insert(on: &mut SqliteConnection, line: &Stored) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO audit (number, at, action, actor, user_id, app, idp, outcome, why, client, \
-         request_id, details, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-    )
-    .bind(line.number)
-    .bind(line.at)
-    .bind(&line.action)
-    .bind(&line.actor)
-    .bind(&line.user_id)
-    .bind(&line.app)
-    .bind(&line.idp)
-    .bind(&line.outcome)
-    .bind(&line.why)
-    .bind(&line.client)
-    .bind(&line.request_id)
-    .bind(&line.details)
-    .bind(&line.hash)
-    .execute(on)
-    .await?;
+async fn insert(on: &mut SqliteConnection, lines: &[(Stored, String)]) -> Result<(), StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(format!("INSERT INTO audit ({COLUMNS}) "));
+    query.push_values(lines, |mut row, (line, _)| {
+        row.push_bind(line.number);
+        row.push_bind(line.at);
+        row.push_bind(&line.action);
+        row.push_bind(&line.actor);
+        row.push_bind(&line.user_id);
+        row.push_bind(&line.app);
+        row.push_bind(&line.idp);
+        row.push_bind(&line.outcome);
+        row.push_bind(&line.why);
+        row.push_bind(&line.client);
+        row.push_bind(&line.request_id);
+        row.push_bind(&line.details);
+        row.push_bind(&line.hash);
+    });
+    query.build().execute(on).await?;
     Ok(())
 }

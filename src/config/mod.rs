@@ -3,6 +3,7 @@
 
 mod checked;
 mod directory;
+mod drivers;
 mod load;
 mod patterns;
 mod raw;
@@ -11,6 +12,8 @@ mod schema;
 mod tree;
 
 pub use directory::{AdminConfig, AuditConfig, LocalAccounts, MailConfig, ScimConfig, ScimMatch};
+use drivers::variable_names;
+pub use drivers::{Body, RestRequest, RestTarget, ScimTarget, Target, Template, Variable, as_text};
 pub use load::{Offline, Problem, Problems, load, load_offline, parse, parse_offline};
 #[cfg(test)]
 mod tests;
@@ -456,8 +459,18 @@ pub struct Provisioning {
     pub default_role: Option<Role>,
     /// (IdP, group, role): a group counts only from the IdP that it stands under.
     pub group_roles: Vec<(IdpId, String, Role)>,
-    /// The callback; none: accounts are usher's word alone.
-    pub callback: Option<Callback>,
+    /// How the app is told; none: accounts are usher's word alone.
+    pub target: Option<Target>,
+}
+
+impl Provisioning {
+    /// The callback, where that is how the app is told.
+    pub fn callback(&self) -> Option<&Callback> {
+        match &self.target {
+            Some(Target::Callback(callback)) => Some(callback),
+            Some(Target::Scim(_) | Target::Rest(_)) | None => None,
+        }
+    }
 }
 
 /// `provisioning.mode`.

@@ -14,7 +14,7 @@ use crate::outbound::{Answer, OutboundError};
 /// Characters of an account id.
 const ACCOUNT_LEN: usize = 256;
 /// The longest `Retry-After` that is believed.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Characters of `user_message` and `reason` that are kept.
 const MESSAGE_LEN: usize = 500;
 
@@ -128,7 +128,7 @@ fn again(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Verdict {
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110 10.2.3).
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(read("5"), Some(5));
         assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
         assert_eq!(read("Sat, 05 Nov 1994 08:49:37 GMT"), Some(0));
-        assert_eq!(read("18446744073709551615"), Some(3600));
+        assert_eq!(read("18446744073709551615"), Some(24 * 3600));
         for nonsense in ["-1", "soon", "99999999999999999999", "1.5"] {
             assert_eq!(read(nonsense), None, "{nonsense}");
         }

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::answer::{Verdict, verdict};
 use super::circuit::{Circuit, Permit};
-use crate::config::{App, Callback, Provisioning, WebhookKey};
+use super::driver::Wire;
+use crate::config::{App, Callback, Provisioning, Target, WebhookKey};
 use crate::directory::Event;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundError};
@@ -21,9 +22,9 @@ use crate::outbound::{Outbound, OutboundError};
 /// For all tries together: so much less than the 8 seconds of the contract that the page is there by then.
 pub(super) const IN_ALL: Duration = Duration::from_millis(7750);
 /// For one try.
-const ONE_TRY: Duration = Duration::from_secs(3);
+pub(super) const ONE_TRY: Duration = Duration::from_secs(3);
 /// A try with less time than this is not begun.
-const AT_LEAST: Duration = Duration::from_millis(100);
+pub(super) const AT_LEAST: Duration = Duration::from_millis(100);
 /// Pause after the first failed try; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause of our own; `Retry-After` may ask for more.
@@ -31,7 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// When to come back where the app does not say.
 const COME_BACK: Duration = Duration::from_secs(10);
 /// Bytes of an answer.
-const BODY_LIMIT: usize = 64 * 1024;
+pub(super) const BODY_LIMIT: usize = 64 * 1024;
 
 /// Everything that a delivery needs.
 pub(super) struct Delivery<'a> {
@@ -40,7 +41,7 @@ pub(super) struct Delivery<'a> {
     pub(super) circuit: &'a Circuit,
     pub(super) app: &'a App,
     pub(super) provisioning: &'a Provisioning,
-    pub(super) callback: &'a Callback,
+    pub(super) target: &'a Target,
     /// Whether failures open the circuit.
     pub(super) opens: bool,
     /// When the request that asks for it began.
@@ -165,17 +166,18 @@ impl Delivery<'_> {
 
     /// One try; its time and signature are its own.
     async fn one(&self, event: &Event, permit: &mut Permit<'_>) -> Verdict {
-        let left = self.deadline.saturating_duration_since(Instant::now());
         let now = self.time();
-        let answer = match self.request(event, now) {
-            Ok(request) => {
-                self.outbound
-                    .send(request, BODY_LIMIT, ONE_TRY.min(left))
-                    .await
-            }
-            Err(error) => Err(OutboundError::Invalid(error.to_string())),
+        let wire = Wire {
+            outbound: self.outbound,
+            event,
+            now,
+            deadline: self.deadline,
         };
-        let verdict = verdict(answer, self.provisioning, self.callback, now);
+        let verdict = match self.target {
+            Target::Callback(callback) => self.call(callback, event, now).await,
+            Target::Scim(scim) => wire.by_scim(scim).await,
+            Target::Rest(rest) => wire.by_rest(rest).await,
+        };
         self.count(verdict.code());
         match verdict {
             Verdict::Again { .. } if permit.probe || self.opens => permit.failed(Instant::now()),
@@ -187,6 +189,20 @@ impl Delivery<'_> {
         verdict
     }
 
+    /// Posts the event to the callback.
+    async fn call(&self, callback: &Callback, event: &Event, now: Timestamp) -> Verdict {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let answer = match request(callback, event, now) {
+            Ok(request) => {
+                self.outbound
+                    .send(request, BODY_LIMIT, ONE_TRY.min(left))
+                    .await
+            }
+            Err(error) => Err(OutboundError::Invalid(error.to_string())),
+        };
+        verdict(answer, self.provisioning, callback, now)
+    }
+
     /// The time now: the caller's, and what went by since.
     fn time(&self) -> Timestamp {
         let began = self.deadline - IN_ALL;
@@ -196,22 +212,27 @@ impl Delivery<'_> {
             .unwrap_or(self.now)
     }
 
-    fn request(&self, event: &Event, now: Timestamp) -> Result<Request<Bytes>, http::Error> {
-        let time = now.as_second();
-        Request::post(self.callback.url.as_str())
-            .header(CONTENT_TYPE, "application/json")
-            .header("webhook-id", &event.id)
-            .header("webhook-timestamp", time)
-            .header(
-                "webhook-signature",
-                signatures(&self.callback.secrets, &event.id, time, &event.body),
-            )
-            .body(Bytes::from(event.body.clone()))
-    }
-
     fn count(&self, outcome: &str) {
         Metrics::count(&self.metrics.callbacks, self.app.id.as_str(), outcome);
     }
+}
+
+/// The signed request of an event.
+fn request(
+    callback: &Callback,
+    event: &Event,
+    now: Timestamp,
+) -> Result<Request<Bytes>, http::Error> {
+    let time = now.as_second();
+    Request::post(callback.url.as_str())
+        .header(CONTENT_TYPE, "application/json")
+        .header("webhook-id", &event.id)
+        .header("webhook-timestamp", time)
+        .header(
+            "webhook-signature",
+            signatures(&callback.secrets, &event.id, time, &event.body),
+        )
+        .body(Bytes::from(event.body.clone()))
 }
 
 /// One signature for each secret, so that the app may change to the new one at any time.

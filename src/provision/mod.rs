@@ -1,8 +1,9 @@
-//! Accounts in the apps: asked for by a signed callback, exactly one at a time for each user and app.
+//! Accounts in the apps: asked for by a signed callback or by what the app speaks itself, exactly one at a time for each user and app.
 
 mod answer;
 mod circuit;
 mod delivery;
+mod driver;
 mod event;
 mod outbox;
 mod step;
@@ -17,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::access::standing;
-use crate::config::{App, Callback, Provisioning, ProvisioningMode};
+use crate::config::{App, Provisioning, ProvisioningMode, Target};
 use crate::directory::{Answered, Directory, Event, EventKind, Failed};
 use crate::identity::{Account, AccountState, AppId, Person};
 use crate::metrics::Metrics;
@@ -74,11 +75,11 @@ enum Settled {
     },
 }
 
-/// An app with a callback, and what there is to tell it.
+/// An app that is told, and what there is to tell it.
 struct Call<'a> {
     app: &'a App,
     provisioning: &'a Provisioning,
-    callback: &'a Callback,
+    target: &'a Target,
     person: &'a Person,
     told: &'a Told,
     /// Of what there is to tell.
@@ -135,7 +136,7 @@ impl Provisioner {
             let known = (account, person.is_invited(&app.id));
             let step = next_step(provisioning, known, occasion, &fingerprint, waited);
             let asked = (step, occasion);
-            let Some((kind, callback)) = self.to_do(asked, app, &person, &fingerprint, now).await?
+            let Some((kind, target)) = self.to_do(asked, app, &person, &fingerprint, now).await?
             else {
                 return Ok(());
             };
@@ -145,7 +146,7 @@ impl Provisioner {
             let call = Call {
                 app,
                 provisioning,
-                callback,
+                target,
                 person: &person,
                 told: &told,
                 fingerprint: &fingerprint,
@@ -184,13 +185,13 @@ impl Provisioner {
         person: &Person,
         fingerprint: &str,
         now: Timestamp,
-    ) -> Result<Option<(EventKind, &'a Callback)>, Refusal> {
+    ) -> Result<Option<(EventKind, &'a Target)>, Refusal> {
         let provisioning = app.provisioning.as_ref();
-        let callback = provisioning.and_then(|provisioning| provisioning.callback.as_ref());
+        let target = provisioning.and_then(|provisioning| provisioning.target.as_ref());
         let kind = match step {
             // The app may have seen an event that it did not answer: it is sent again, even if what it tells was taken
             // back since.
-            Step::Done if occasion == Occasion::SignIn && callback.is_some() => {
+            Step::Done if occasion == Occasion::SignIn && target.is_some() => {
                 let waiting = self.directory.waiting_event(&person.user, &app.id).await;
                 let waiting = waiting.map_err(store_down)?;
                 waiting.and_then(|waiting| match waiting.dead && waiting.kind.takes_away() {
@@ -209,7 +210,7 @@ impl Provisioner {
             }
             Step::Tell(kind) => Some(kind),
         };
-        Ok(kind.zip(callback))
+        Ok(kind.zip(target))
     }
 
     /// An account without anybody to ask.
@@ -249,7 +250,7 @@ impl Provisioner {
             circuit: &circuit,
             app: call.app,
             provisioning: call.provisioning,
-            callback: call.callback,
+            target: call.target,
             opens: true,
             now: call.now,
             deadline: call.deadline,

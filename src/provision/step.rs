@@ -35,7 +35,7 @@ pub(super) fn next_step(
     fingerprint: &str,
     asked_just_now: bool,
 ) -> Step {
-    let tell = |kind| match &provisioning.callback {
+    let tell = |kind| match &provisioning.target {
         Some(_) => Step::Tell(kind),
         None => Step::OpenAlone,
     };
@@ -54,7 +54,7 @@ pub(super) fn next_step(
         });
     }
     match &account.state {
-        AccountState::Open => match (occasion, &provisioning.callback) {
+        AccountState::Open => match (occasion, &provisioning.target) {
             (Occasion::SignIn, Some(_)) if account.told != fingerprint => tell(EventKind::Updated),
             (Occasion::SignIn | Occasion::Visit, _) => Step::Done,
         },

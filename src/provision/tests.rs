@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 mod answers;
 mod app_double;
+mod drivers;
 mod flow;
 mod outbox;
 mod trouble;
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::access::fixtures::{ann, app};
-use crate::config::{StoreConfig, WebhookKey};
+use crate::config::{Callback, StoreConfig, WebhookKey};
 use crate::identity::{IdpId, Role};
 use crate::store::Store;
 use app_double::AppDouble;
@@ -58,7 +59,7 @@ fn wiki(callback: Option<Callback>) -> App {
             (acme.clone(), "engineering".to_owned(), Role::new("editor")),
             (acme, "admins".to_owned(), Role::new("admin")),
         ],
-        callback,
+        target: callback.map(Target::Callback),
     });
     app
 }

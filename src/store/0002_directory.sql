@@ -121,7 +121,7 @@ CREATE TABLE scim_users (
     UNIQUE (idp, user_name_key)
 );
 CREATE INDEX scim_users_by_user ON scim_users (user_id);
-CREATE INDEX scim_users_by_external_id ON scim_users (idp, external_id);
+CREATE INDEX scim_users_by_external_id ON scim_users (idp, external_id, id);
 CREATE UNIQUE INDEX scim_users_by_match ON scim_users (idp, match_value);
 
 CREATE TABLE scim_groups (
@@ -137,7 +137,7 @@ CREATE TABLE scim_groups (
     PRIMARY KEY (idp, id),
     UNIQUE (idp, display_name_key)
 );
-CREATE INDEX scim_groups_by_external_id ON scim_groups (idp, external_id);
+CREATE INDEX scim_groups_by_external_id ON scim_groups (idp, external_id, id);
 
 CREATE TABLE scim_members (
     idp       TEXT NOT NULL,
@@ -147,7 +147,7 @@ CREATE TABLE scim_members (
     FOREIGN KEY (idp, group_id) REFERENCES scim_groups (idp, id),
     FOREIGN KEY (idp, member_id) REFERENCES scim_users (idp, id)
 );
-CREATE INDEX scim_members_by_member ON scim_members (idp, member_id);
+CREATE INDEX scim_members_by_member ON scim_members (idp, member_id, group_id);
 
 -- What a deleted SCIM user was known by, so that a sign-in does not bring the user back.
 CREATE TABLE scim_marks (

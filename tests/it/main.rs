@@ -10,6 +10,7 @@ mod layers;
 mod local;
 mod logout;
 mod oidc;
+mod outbox;
 mod saml;
 mod scim;
 mod story;

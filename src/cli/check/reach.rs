@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{Method, Request, StatusCode};
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use url::Url;
 
 use super::Lines;
-use crate::config::{App, Callback, MailConfig, Site, Upstream};
+use crate::config::{App, MailConfig, ScimTarget, Site, Target, Upstream};
 use crate::mail::Mailer;
 use crate::outbound::{self, Outbound};
 
@@ -69,15 +71,18 @@ pub(super) async fn app(app: &App, outbound: &Outbound, within: Duration) -> Lin
         Ok(Err(why)) => lines.fail(&check, why),
         Err(_) => lines.fail(&check, format!("no connection within {within:?}")),
     }
-    let callback = app.provisioning.as_ref().and_then(|p| p.callback.as_ref());
-    if let Some(callback) = callback {
-        self::callback(
-            &format!("callback of {}", app.id),
-            callback,
-            outbound,
-            &mut lines,
-        )
-        .await;
+    let target = app.provisioning.as_ref().and_then(|p| p.target.as_ref());
+    match target {
+        Some(Target::Callback(to)) => {
+            let check = format!("callback of {}", app.id);
+            callback(&check, &to.url, outbound, &mut lines).await;
+        }
+        Some(Target::Scim(scim)) => self::scim(app, scim, outbound, &mut lines).await,
+        Some(Target::Rest(rest)) => {
+            let check = format!("API of {}", app.id);
+            callback(&check, &rest.url, outbound, &mut lines).await;
+        }
+        None => {}
     }
     lines
 }
@@ -122,8 +127,7 @@ fn tls() -> Result<TlsConnector, String> {
 }
 
 /// Asks a callback's URL with `OPTIONS`: a real event would make an account.
-async fn callback(check: &str, callback: &Callback, outbound: &Outbound, lines: &mut Lines) {
-    let url = &callback.url;
+async fn callback(check: &str, url: &Url, outbound: &Outbound, lines: &mut Lines) {
     let request = Request::builder()
         .method(Method::OPTIONS)
         .uri(url.as_str())
@@ -145,5 +149,36 @@ async fn callback(check: &str, callback: &Callback, outbound: &Outbound, lines: 
             check,
             format!("{url} is reached ({} to OPTIONS)", answer.status),
         ),
+    }
+}
+
+/// Asks an app's SCIM endpoint what it can do (RFC 7644 4), with the token.
+async fn scim(app: &App, scim: &ScimTarget, outbound: &Outbound, lines: &mut Lines) {
+    let check = format!("SCIM of {}", app.id);
+    let base = scim.url.as_str().trim_end_matches('/');
+    let url = format!("{base}/ServiceProviderConfig");
+    let request = Request::get(&url)
+        .header(AUTHORIZATION, format!("Bearer {}", scim.token.expose()))
+        .body(Bytes::new());
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return lines.fail(&check, format!("{url}: {error}")),
+    };
+    match outbound.send(request, ANSWER_LIMIT, CALLBACK_WITHIN).await {
+        Err(error) => lines.fail(&check, format!("{url}: {error}")),
+        Ok(answer) if answer.status.is_success() => lines.fine(&check, format!("{url} answers")),
+        Ok(answer)
+            if matches!(
+                answer.status,
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+            ) =>
+        {
+            let what = format!(
+                "{url} answers {}: it does not take the token",
+                answer.status
+            );
+            lines.fail(&check, what);
+        }
+        Ok(answer) => lines.warn(&check, format!("{url} answers {}", answer.status)),
     }
 }

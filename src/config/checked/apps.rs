@@ -318,11 +318,11 @@ fn headers(
     let callback = app
         .provisioning
         .as_ref()
-        .is_some_and(|p| p.callback.is_some());
+        .is_some_and(|p| p.callback.is_some() || p.scim.is_some() || p.rest.is_some());
     if let (UserSource::Account, Some(at), false) = (user, &raw.user, callback) {
         report.add(
             at.place,
-            format!("`{path}.user: account` has no value: only `provisioning.callback` gives one"),
+            format!("`{path}.user: account` has no value: only an app that is told of its people (`provisioning.callback`, `scim`, `rest`) gives one"),
             "add the callback, or write id, email or username",
         );
     }

@@ -4,8 +4,10 @@
 mod access;
 mod apps;
 mod directory;
+mod drivers;
 mod idps;
 mod provisioning;
+mod rest_presets;
 mod saml;
 mod secrets;
 mod sites;

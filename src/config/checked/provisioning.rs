@@ -1,11 +1,11 @@
 //! `provisioning` of an app.
 
 use super::secrets::{self, Context};
-use super::{idps, urls};
+use super::{drivers, idps, urls};
 use crate::config::raw::{
     At, List, RawCallback, RawIdp, RawMode, RawProvisioning, Report, Table, Text, suggestion,
 };
-use crate::config::{Callback, Provisioning, ProvisioningMode};
+use crate::config::{Callback, Provisioning, ProvisioningMode, Target};
 use crate::identity::{IdpId, Role};
 
 /// The roles that an app lists.
@@ -48,17 +48,7 @@ pub(super) fn provisioning(
         RawMode::Invited => ProvisioningMode::Invited,
         RawMode::Off => ProvisioningMode::Off,
     });
-    if let (Some(ProvisioningMode::Off), Some(callback)) = (mode, &raw.callback) {
-        report.add(
-            callback.place,
-            format!("`{path}.callback` is never called with `mode: off`"),
-            "remove it, or write `mode: jit`",
-        );
-    }
-    let callback = match &raw.callback {
-        None => Some(None),
-        Some(at) => callback(&format!("{path}.callback"), at, &known, context, report).map(Some),
-    };
+    let target = target(path, raw, (mode, &known), context, report);
     Some(Provisioning {
         mode: mode?,
         roles: roles?,
@@ -67,7 +57,7 @@ pub(super) fn provisioning(
             .as_ref()
             .map(|role| Role::new(role.0.as_str())),
         group_roles,
-        callback: callback?,
+        target: target?,
     })
 }
 
@@ -148,6 +138,52 @@ fn group_roles(
         }
     }
     found
+}
+
+/// Checks how the app is told: in one way at most.
+fn target(
+    path: &str,
+    raw: &RawProvisioning,
+    (mode, known): (Option<ProvisioningMode>, &[&str]),
+    context: &mut Context<'_>,
+    report: &mut Report,
+) -> Option<Option<Target>> {
+    let written = [
+        ("callback", raw.callback.as_ref().map(|at| at.place)),
+        ("scim", raw.scim.as_ref().map(|at| at.place)),
+        ("rest", raw.rest.as_ref().map(|at| at.place)),
+    ];
+    let mut written = written
+        .into_iter()
+        .filter_map(|(name, place)| Some((name, place?)));
+    let Some((first, place)) = written.next() else {
+        return Some(None);
+    };
+    if mode == Some(ProvisioningMode::Off) {
+        report.add(
+            place,
+            format!("`{path}.{first}` is never called with `mode: off`"),
+            "remove it, or write `mode: jit`",
+        );
+    }
+    for (name, place) in written {
+        report.add(
+            place,
+            format!("`{path}` has both `{first}` and `{name}`"),
+            "keep the one by which the app is told",
+        );
+    }
+    if let Some(at) = &raw.callback {
+        let callback = callback(&format!("{path}.callback"), at, known, context, report);
+        return callback.map(|callback| Some(Target::Callback(callback)));
+    }
+    if let Some(at) = &raw.scim {
+        let scim = drivers::scim(&format!("{path}.scim"), at, context, report);
+        return scim.map(|scim| Some(Target::Scim(scim)));
+    }
+    let rest = raw.rest.as_ref()?;
+    let rest = drivers::rest(&format!("{path}.rest"), rest, context, report);
+    rest.map(|rest| Some(Target::Rest(Box::new(rest))))
 }
 
 fn callback(

@@ -2,6 +2,7 @@
 //! description: the reader and the JSON Schema are made of the same lines.
 
 mod directory;
+mod drivers;
 mod reader;
 mod saml;
 mod values;
@@ -9,10 +10,11 @@ mod values;
 pub(super) use directory::{
     RawAdmin, RawAudit, RawLocalAccounts, RawMail, RawScim, RawScimMatchOn,
 };
+pub(super) use drivers::{RawRest, RawRestMethod, RawRestPreset, RawRestRequest, RawScimTarget};
 pub(super) use reader::{At, LATER, Read, Report, suggestion};
 pub(super) use saml::{RawNameIdFormat, RawSaml, RawSamlBinding, RawSamlPreset};
 pub(super) use values::{
-    CertificateSource, Limit, List, OneOrMany, Period, SecretSource, Table, Text,
+    CertificateSource, Count, Limit, List, OneOrMany, Period, SecretSource, Table, Text,
 };
 
 use std::borrow::Cow;
@@ -24,7 +26,7 @@ use reader::{
     Described, Need, RecordNode, choice, description, field, need, record, record_schema,
     schema_of, word_of, word_problem,
 };
-use values::{Count, Size};
+use values::Size;
 
 record! {
     /// usher's config file.
@@ -429,8 +431,12 @@ record! {
         optional default_role: Text,
         /// IdP to group to role; a group counts only from the IdP that it stands under.
         optional group_roles: Table<Table<Text>>,
-        /// Where the app is asked for the account; absent: it is not asked.
+        /// Where the app is asked for the account; absent: it is not asked. An app has at most one of `callback`, `scim` and `rest`.
         optional callback: RawCallback,
+        /// The app's SCIM 2.0 endpoint, instead of the callback.
+        optional scim: RawScimTarget,
+        /// The app's own API, instead of the callback.
+        optional rest: RawRest,
     }
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod directory;
+mod drivers;
 mod refusals;
 mod saml;
 
@@ -22,6 +23,7 @@ const EXAMPLE: &str = include_str!("../../../config.example.yaml");
 fn environment(name: &str) -> Option<String> {
     match name {
         "USHER_SEAL_KEY" => Some("Kq3ZLmWn0pR7sT9vXyB2dF5hJ8kM1oQ4".to_owned()),
+        "GITEA_TOKEN" | "FILES_TOKEN" | "CRM_SCIM_TOKEN" => Some("token-of-an-app".to_owned()),
         "HOOK_SECRET" => Some("whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=".to_owned()),
         "ACME_SECRET" => Some("s3cret-of-acme".to_owned()),
         "USHER_ADMIN_TOKEN" => Some("c2VjcmV0LW9mLXRoZS1hZG1pbi1hcGkK".to_owned()),
@@ -80,12 +82,12 @@ fn a_small_config_has_all_defaults() {
 #[test]
 fn the_example_parses_and_means_what_it_says() {
     let config = good(EXAMPLE);
-    assert_eq!(config.sites.len(), 2);
+    assert_eq!(config.sites.len(), 5);
     assert_eq!(config.sites[0].cookie_name, "__Host-usher");
     assert_eq!(config.apps[0].access.len(), 4);
     let provisioning = config.apps[0].provisioning.as_ref().unwrap();
     assert_eq!(provisioning.group_roles.len(), 4);
-    let callback = provisioning.callback.as_ref().unwrap();
+    let callback = provisioning.callback().unwrap();
     assert_eq!(callback.secrets[0].0, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef");
     let Preset::Custom(map) = &config.apps[1].headers.preset else {
         panic!()
@@ -101,10 +103,10 @@ fn the_example_parses_and_means_what_it_says() {
 fn the_example_needs_no_secrets_offline_and_all_of_them_else() {
     let nothing = |_: &str| None;
     let offline = parse_offline("e.yaml", EXAMPLE, &nothing).unwrap_or_else(|p| panic!("{p}"));
-    assert_eq!(offline.unset.len(), 6, "{:#?}", offline.unset);
+    assert_eq!(offline.unset.len(), 9, "{:#?}", offline.unset);
     assert_eq!(offline.config.seal_keys.len(), 1);
     let online = parse("e.yaml", EXAMPLE, &nothing).unwrap_err();
-    assert_eq!(online.problems.len(), 6, "{online}");
+    assert_eq!(online.problems.len(), 9, "{online}");
     assert!(
         online
             .problems

@@ -23,16 +23,7 @@ pub(in crate::directory) async fn groups(
     if any.is_none() {
         return Ok(said);
     }
-    let memberships: Vec<(String, Option<String>)> = sqlx::query_as(
-        "SELECT g.display_name, g.external_id FROM scim_users u \
-         JOIN scim_members m ON m.idp = u.idp AND m.member_id = u.id \
-         JOIN scim_groups g ON g.idp = m.idp AND g.id = m.group_id \
-         WHERE u.user_id = $1 AND u.idp = $2 ORDER BY g.display_name",
-    )
-    .bind(user.as_str())
-    .bind(subject.idp.as_str())
-    .fetch_all(&mut *on)
-    .await?;
+    let memberships = memberships(on, subject, user).await?;
     let managed = managed(on, subject, &said).await?;
     let is_member = |name: &str| {
         memberships
@@ -52,6 +43,33 @@ pub(in crate::directory) async fn groups(
         }
     }
     Ok(counted)
+}
+
+/// Name and `externalId` of the user's groups. In two steps: joined with the user, SQLite walks the members of all groups.
+async fn memberships(
+    on: &mut SqliteConnection,
+    subject: &Subject,
+    user: &UserId,
+) -> Result<Vec<(String, Option<String>)>, StoreError> {
+    let resource: Option<String> =
+        sqlx::query_scalar("SELECT id FROM scim_users WHERE user_id = $1 AND idp = $2")
+            .bind(user.as_str())
+            .bind(subject.idp.as_str())
+            .fetch_optional(&mut *on)
+            .await?;
+    let Some(resource) = resource else {
+        return Ok(Vec::new());
+    };
+    let found = sqlx::query_as(
+        "SELECT g.display_name, g.external_id FROM scim_members m \
+         JOIN scim_groups g ON g.idp = m.idp AND g.id = m.group_id \
+         WHERE m.idp = $1 AND m.member_id = $2 ORDER BY g.display_name",
+    )
+    .bind(subject.idp.as_str())
+    .bind(resource)
+    .fetch_all(on)
+    .await?;
+    Ok(found)
 }
 
 /// Of these names, those of groups that SCIM manages: by `externalId`, or by the name as it is compared.

@@ -53,14 +53,24 @@ pub(super) async fn find_or_make(
         .execute(&mut *on)
         .await?;
     // The subject of the former resource goes with its names.
-    sqlx::query(
-        "DELETE FROM subjects WHERE idp = $1 AND issuer = '' AND format = $2 AND user_id = $3",
-    )
-    .bind(idp.as_str())
-    .bind(FORMAT)
-    .bind(user.as_str())
-    .execute(on)
-    .await?;
+    let subjects: Vec<(String, String, String)> =
+        sqlx::query_as("SELECT idp, format, value FROM subjects WHERE user_id = $1")
+            .bind(user.as_str())
+            .fetch_all(&mut *on)
+            .await?;
+    for (of, format, value) in subjects {
+        if of != idp.as_str() || format != FORMAT {
+            continue;
+        }
+        sqlx::query(
+            "DELETE FROM subjects WHERE idp = $1 AND issuer = '' AND format = $2 AND value = $3",
+        )
+        .bind(&of)
+        .bind(&format)
+        .bind(&value)
+        .execute(&mut *on)
+        .await?;
+    }
     Ok((user, how))
 }
 

@@ -186,8 +186,11 @@ pub(super) async fn users_by(
         .push(column)
         .push(" = ")
         .push_bind(value.as_str());
-    query.push(" ORDER BY u.id LIMIT ").push_bind(FOUND);
-    Ok(query.build_query_as().fetch_all(on).await?)
+    // Without an order: for one, SQLite would rather walk all rows in it than use the index of the key.
+    query.push(" LIMIT ").push_bind(FOUND);
+    let mut rows: Vec<UserRow> = query.build_query_as().fetch_all(on).await?;
+    rows.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(rows)
 }
 
 /// The groups that a key finds.
@@ -213,8 +216,10 @@ pub(super) async fn groups_by(
             .push_bind(value.as_str())
             .push(")"),
     };
-    query.push(" ORDER BY g.id LIMIT ").push_bind(FOUND);
-    Ok(query.build_query_as().fetch_all(on).await?)
+    query.push(" LIMIT ").push_bind(FOUND);
+    let mut rows: Vec<GroupRow> = query.build_query_as().fetch_all(on).await?;
+    rows.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(rows)
 }
 
 /// Who is in which group, of these groups or of these users (`column` says which).
@@ -322,12 +327,11 @@ impl Directory {
             UserOrder::ExternalId => "external_id",
             UserOrder::Changed => "changed_at",
         };
-        // The ids alone are sorted and skipped, the documents read of the page only.
-        let mut query = QueryBuilder::<Sqlite>::new(USERS);
-        let page = ("scim_users", "u", column, order.1);
-        push_page(&mut query, idp, page, offset, limit);
-        let work = async { Ok(query.build_query_as().fetch_all(&self.store.pool).await?) };
-        self.store.within(work).await
+        let ids = self
+            .scim_page("scim_users", idp, (column, order.1), offset, limit)
+            .await?;
+        let rows = self.scim_users_with(idp, &ids).await?;
+        Ok(in_order(&ids, rows, |row| &row.id))
     }
 
     /// A page of group resources, sorted, from the one at `offset` (from 0).
@@ -347,10 +351,41 @@ impl Directory {
             GroupOrder::ExternalId => "external_id",
             GroupOrder::Changed => "changed_at",
         };
-        let mut query = QueryBuilder::<Sqlite>::new(GROUPS);
-        let page = ("scim_groups", "g", column, order.1);
-        push_page(&mut query, idp, page, offset, limit);
-        let work = async { Ok(query.build_query_as().fetch_all(&self.store.pool).await?) };
+        let ids = self
+            .scim_page("scim_groups", idp, (column, order.1), offset, limit)
+            .await?;
+        let rows = self.scim_groups_with(idp, &ids).await?;
+        Ok(in_order(&ids, rows, |row| &row.id))
+    }
+
+    /// The ids of a page. They alone are sorted and skipped; the documents are read of the page only.
+    async fn scim_page(
+        &self,
+        table: &'static str,
+        idp: &IdpId,
+        (column, descending): (&'static str, bool),
+        offset: i64,
+        limit: i64,
+    ) -> Result<Vec<String>, StoreError> {
+        let direction = if descending { " DESC" } else { "" };
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT id FROM ");
+        query
+            .push(table)
+            .push(" WHERE idp = ")
+            .push_bind(idp.as_str());
+        query.push(" ORDER BY ").push(column).push(direction);
+        if matches!(column, "external_id" | "changed_at") {
+            // Where several have the same, else a page could show one of them again.
+            query.push(", id").push(direction);
+        }
+        query.push(" LIMIT ").push_bind(limit);
+        query.push(" OFFSET ").push_bind(offset);
+        let work = async {
+            Ok(query
+                .build_query_scalar()
+                .fetch_all(&self.store.pool)
+                .await?)
+        };
         self.store.within(work).await
     }
 
@@ -502,27 +537,11 @@ pub(super) async fn members_of(
     Ok(by_group)
 }
 
-/// `WHERE … ORDER BY … LIMIT … OFFSET …` over (table, alias, column, descending).
-fn push_page<'a>(
-    query: &mut QueryBuilder<Sqlite>,
-    idp: &'a IdpId,
-    (table, alias, column, descending): (&str, &str, &str, bool),
-    offset: i64,
-    limit: i64,
-) {
-    let direction = if descending { " DESC" } else { "" };
-    let ordered = |prefix: &str| match column {
-        "id" => format!(" ORDER BY {prefix}id{direction}"),
-        column => format!(" ORDER BY {prefix}{column}{direction}, {prefix}id{direction}"),
-    };
-    query.push("WHERE ").push(alias).push(".idp = ");
-    query.push_bind(idp.as_str().to_owned());
-    query.push(format!(
-        " AND {alias}.id IN (SELECT id FROM {table} WHERE idp = "
-    ));
-    query.push_bind(idp.as_str().to_owned());
-    query.push(ordered(""));
-    query.push(" LIMIT ").push_bind(limit);
-    query.push(" OFFSET ").push_bind(offset);
-    query.push(")").push(ordered(&format!("{alias}.")));
+/// Rows in the order of their ids; one that is gone meanwhile is left out.
+fn in_order<T>(ids: &[String], rows: Vec<T>, id: impl Fn(&T) -> &String) -> Vec<T> {
+    let mut by_id: HashMap<String, T> = rows
+        .into_iter()
+        .map(|row| (id(&row).clone(), row))
+        .collect();
+    ids.iter().filter_map(|id| by_id.remove(id)).collect()
 }

@@ -14,7 +14,7 @@ use super::delivery::{Delivery, IN_ALL, Outcome};
 use super::event::{Told, farewell};
 use super::{Provisioner, Settled, alone, callback_down};
 use crate::access::standing;
-use crate::config::{App, Callback, Provisioning, ProvisioningMode};
+use crate::config::{App, Provisioning, ProvisioningMode, Target};
 use crate::directory::{Changed, Event, Failed, Outlook};
 use crate::identity::{GrantSource, Person, UserId};
 use crate::metrics::Metrics;
@@ -152,7 +152,7 @@ impl Provisioner {
         (id, user): (&str, &UserId),
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let Some((provisioning, callback)) = told(app) else {
+        let Some((provisioning, target)) = told(app) else {
             return Ok(());
         };
         let mut turn = self.turns.take(user, &app.id).await;
@@ -169,7 +169,7 @@ impl Provisioner {
             circuit: &circuit,
             app,
             provisioning,
-            callback,
+            target,
             opens: false,
             now,
             deadline: Instant::now() + IN_ALL,
@@ -238,12 +238,12 @@ impl Provisioner {
 }
 
 /// An app that is told of changes, and where.
-fn told(app: &App) -> Option<(&Provisioning, &Callback)> {
+fn told(app: &App) -> Option<(&Provisioning, &Target)> {
     let provisioning = app.provisioning.as_ref()?;
     match provisioning.mode {
         ProvisioningMode::Off => None,
         ProvisioningMode::Jit | ProvisioningMode::Invited => {
-            Some((provisioning, provisioning.callback.as_ref()?))
+            Some((provisioning, provisioning.target.as_ref()?))
         }
     }
 }

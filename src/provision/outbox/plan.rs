@@ -126,7 +126,7 @@ mod tests {
             roles: Vec::new(),
             default_role: None,
             group_roles: Vec::new(),
-            callback: None,
+            target: None,
         }
     }
 

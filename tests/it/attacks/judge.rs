@@ -86,7 +86,7 @@ impl Run<'_> {
         if let Some(verdict) = self.judge_sessions(&predicate).await? {
             return Ok(verdict);
         }
-        if let Some(verdict) = self.judge_scim(&predicate).await? {
+        if let Some(verdict) = self.judge_scim(&predicate)? {
             return Ok(verdict);
         }
         if let Some(verdict) = self.judge_peers(&predicate).await? {

@@ -118,6 +118,8 @@ struct State {
     /// `webhook-id`s of which the effect is in the table.
     done: BTreeMap<String, String>,
     rule: Option<Rule>,
+    /// Every other event fails at its first try.
+    stumbles: bool,
     running: u32,
     most: u32,
 }
@@ -160,6 +162,11 @@ impl Callback {
     /// Does this from now on; `None`: everything right.
     pub(crate) fn behave(&self, rule: Option<Rule>) {
         self.state.lock().unwrap().rule = rule;
+    }
+
+    /// From now on, the first try of about every other event is answered 500; half of those are heard all the same.
+    pub(crate) fn stumble(&self) {
+        self.state.lock().unwrap().stumbles = true;
     }
 
     /// All calls so far.
@@ -228,7 +235,7 @@ async fn serve(mut stream: Box<dyn Stream>, state: Arc<Mutex<State>>) -> Option<
             state.running += 1;
             state.most = state.most.max(state.running);
             state.calls.push(call.clone());
-            let rule = take_rule(&mut state, &call);
+            let rule = stumble(&state, &call).or_else(|| take_rule(&mut state, &call));
             let commits = rule
                 .as_ref()
                 .is_none_or(|r| r.commit || matches!(r.fault, Fault::Late(_)));
@@ -243,6 +250,23 @@ async fn serve(mut stream: Box<dyn Stream>, state: Arc<Mutex<State>>) -> Option<
         state.lock().unwrap().running -= 1;
         outcome?;
     }
+}
+
+/// By the last digit of its id: random, and the same on every try.
+fn stumble(state: &State, call: &Call) -> Option<Rule> {
+    let id = call.id();
+    let digit = u8::from_str_radix(id.get(id.len().checked_sub(1)?..)?, 16).ok()?;
+    let tries = state.calls.iter().filter(|one| one.id() == id).count();
+    (state.stumbles && tries == 1 && digit.is_multiple_of(2)).then(|| Rule {
+        fault: Fault::Answer {
+            status: 500,
+            headers: Vec::new(),
+            body: Vec::new(),
+        },
+        only: None,
+        times: None,
+        commit: digit.is_multiple_of(4),
+    })
 }
 
 fn take_rule(state: &mut State, call: &Call) -> Option<Rule> {
