@@ -1,7 +1,5 @@
 //! usher: a reverse-proxy authentication sidecar.
 
-#![allow(clippy::todo)]
-
 pub mod access;
 pub mod admin;
 pub mod audit;

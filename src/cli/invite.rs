@@ -62,7 +62,11 @@ async fn run(options: &Options, config: &Config) -> Result<String, String> {
     let store = Store::open(&config.store)
         .await
         .map_err(|error| error.to_string())?;
-    let directory = Directory::new(store.clone(), Audit::new(store));
+    let audit = Audit::new(store.clone());
+    audit
+        .configure(&config.audit)
+        .map_err(|error| error.to_string())?;
+    let directory = Directory::new(store, audit);
     let now = Timestamp::now();
     let new = NewInvitation {
         email: options.email.clone(),

@@ -224,7 +224,7 @@ mod tests {
                 None
             );
             if number < 4 {
-                assert_eq!(wait(&directory, &ann, 0).await.is_some(), false);
+                assert!(wait(&directory, &ann, 0).await.is_none());
                 directory.attempt_succeeded(&ann).await.unwrap();
             }
         }

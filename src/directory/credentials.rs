@@ -187,7 +187,9 @@ impl Directory {
             let on = &mut *transaction;
             let invitation = match invitations::of_token(on, token, now).await? {
                 Link::Open(invitation) => invitation,
-                other => return Err(SetError::Link(other)),
+                link @ (Link::Unknown | Link::Expired | Link::Used | Link::Withdrawn) => {
+                    return Err(SetError::Link(link));
+                }
             };
             if !invitation.new.lets_set_password() {
                 return Err(SetError::NoPassword);

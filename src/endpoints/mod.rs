@@ -46,7 +46,7 @@ pub struct Asked<'a> {
 }
 
 /// How many bytes of its body are read for an answer; or the answer to who may not even send one.
-pub fn body_limit(usher: &Usher, parts: &Parts) -> Result<usize, Response<String>> {
+pub fn body_limit(usher: &Usher, parts: &Parts) -> Result<usize, Box<Response<String>>> {
     scim::body_limit(usher, parts).unwrap_or(Ok(BODY_LIMIT))
 }
 

@@ -19,7 +19,10 @@ pub(super) fn place<'a>(usher: &Usher, path: &'a str) -> Option<(&'a str, &'a st
 }
 
 /// What is read of a body: more than elsewhere, and only of a client who is known.
-pub(super) fn body_limit(usher: &Usher, parts: &Parts) -> Option<Result<usize, Response<String>>> {
+pub(super) fn body_limit(
+    usher: &Usher,
+    parts: &Parts,
+) -> Option<Result<usize, Box<Response<String>>>> {
     let (idp, _) = place(usher, parts.uri.path())?;
     Some(scim::admit(usher, idp, &parts.headers).map(|()| scim::BODY_LIMIT))
 }

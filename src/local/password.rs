@@ -95,12 +95,12 @@ impl Password {
             return Err(Unfit::Short);
         }
         let folded = fold(plain);
-        let is_own = |name: &&str| {
+        let is_own = |name: &str| {
             let name = fold(name);
             let local = name.split('@').next().unwrap_or_default();
             folded == name || folded == local
         };
-        if own.iter().any(|name| is_own(&name)) {
+        if own.iter().any(|name| is_own(name)) {
             return Err(Unfit::Own);
         }
         if common::is_common(&folded) {

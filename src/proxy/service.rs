@@ -340,7 +340,7 @@ async fn endpoint(
         Ok(limit) => limit,
         Err(response) => {
             exchange.outcome = Outcome::Own;
-            return answer::own(response, exchange);
+            return answer::own(*response, exchange);
         }
     };
     let bytes = match collect(body, limit, view.usher.config.timeouts.response).await {

@@ -309,7 +309,7 @@ impl Visit {
     ) -> Outcome {
         let base = format!("{}/scim/{idp}/v2", self.origin(host, &parts));
         if let Err(answer) = scim::admit(&self.usher, idp, &parts.headers) {
-            return answer.into();
+            return (*answer).into();
         }
         let request = match self.whole(parts, body, LARGEST_BODY).await {
             Ok(request) => request,

@@ -103,7 +103,9 @@ impl SignIn {
         let link = self.directory.invitation_of_link(token, now).await;
         let invitation = match link.map_err(|error| store_refusal(&error))? {
             Link::Open(invitation) => *invitation,
-            other => return Err(closed(&other)),
+            link @ (Link::Unknown | Link::Expired | Link::Used | Link::Withdrawn) => {
+                return Err(closed(&link));
+            }
         };
         let inviter = self.directory.inviter(&invitation).await;
         let user = self.directory.profile(&invitation.user).await;

@@ -24,6 +24,7 @@ const realValues = (user) => [
   const values = Object.entries(parameters).map(([name, value]) => `"${name}" = "${value}"`).join(', ');
   return `[[operations]]\ninclude-path = "/api/v1${target}"\nparameters = { ${values} }\n`;
 }).join('\n');
+const BULK = '/api/v1/invitations/bulk';
 /** Everything that a response, or an answer to a bad request, can be judged by. */
 const CHECKS = [
   'not_a_server_error', 'status_code_conformance', 'content_type_conformance', 'response_headers_conformance',
@@ -73,13 +74,18 @@ describe('the admin API and its OpenAPI document', { timeout: 800_000 }, () => {
     await fs.writeFile(path.join(folder, 'schemathesis.toml'), realValues(invited.json.invitation.user));
     const document = path.join(folder, 'openapi.json');
     await fs.writeFile(document, (await api('/openapi.json')).text);
-    const { code, output } = await schemathesis(
-      folder, document, '--url', origin, '--header', `Authorization: Bearer ${token}`, '--checks', CHECKS.join(','),
-      '--max-examples', process.env.SCHEMATHESIS_EXAMPLES ?? '40', '--seed', '20261122', '--workers', '1', '--generation-database', 'none',
-    );
-    await fs.writeFile(path.join(folder, 'summary.txt'), output);
-    assert.equal(code, 0, output);
-    console.log(output.slice(output.lastIndexOf('SUMMARY')));
+    const judge = async (checks, ...which) => {
+      const { code, output } = await schemathesis(
+        folder, document, '--url', origin, '--header', `Authorization: Bearer ${token}`, '--checks', checks.join(','), ...which,
+        '--max-examples', process.env.SCHEMATHESIS_EXAMPLES ?? '40', '--seed', '20261122', '--workers', '1', '--generation-database', 'none',
+      );
+      await fs.appendFile(path.join(folder, 'summary.txt'), output);
+      assert.equal(code, 0, output);
+      console.log(output.slice(output.lastIndexOf('SUMMARY')));
+    };
+    await judge(CHECKS, '--exclude-path', BULK);
+    // Any text is a table in CSV, with mistakes on its lines: what is made as "of another type" is text as well.
+    await judge(CHECKS.filter((check) => check !== 'negative_data_rejection'), '--include-path', BULK);
     const status = await api('/status');
     assert.equal(status.status, 200, 'usher is there as before');
   });

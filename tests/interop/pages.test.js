@@ -80,9 +80,9 @@ describe('the pages in Chromium', () => {
 
   test('invitation: to sign in, to set a password, and for emergencies', async () => {
     const invite = (...words) => usher.run('invite', '--app', 'wiki', ...words);
-    const plain = await invite('--email', 'nora@corp.example', '--name', 'Nora Norton');
-    await shown('invitation', (page) => page.goto(plain), 200, /Hello Nora Norton[\s\S]*nora@corp\.example[\s\S]*Acme/);
-    const password = await invite('--email', 'zoe@corp.example', '--password');
+    const plain = await invite('--email', 'nora@acme.example', '--name', 'Nora Norton');
+    await shown('invitation', (page) => page.goto(plain), 200, /Hello Nora Norton[\s\S]*nora@acme\.example[\s\S]*Acme/);
+    const password = await invite('--email', 'zoe@acme.example', '--password');
     await shown('invitation-password', (page) => page.goto(password), 200, /Choose a password[\s\S]*authenticator app/);
     const emergency = await invite('--email', 'root@corp.example', '--break-glass');
     await shown('invitation-break-glass', (page) => page.goto(emergency), 200, /emergencies/);

@@ -377,7 +377,11 @@ fn member_ids(value: &Value) -> Result<Vec<String>, ScimError> {
     let id = |one: &Value| {
         let id = match one {
             Value::Object(parts) => member(parts, "value").and_then(Value::as_str),
-            other => other.as_str(),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => one.as_str(),
         };
         id.map(str::to_owned)
             .ok_or_else(|| ScimError::value("`members`: every member has a `value`"))

@@ -55,10 +55,10 @@ pub struct ScimAsked<'a> {
 ///
 /// # Errors
 /// The answer: 401, the same for an IdP that does not exist.
-pub fn admit(usher: &Usher, idp: &str, headers: &HeaderMap) -> Result<(), Response<String>> {
+pub fn admit(usher: &Usher, idp: &str, headers: &HeaderMap) -> Result<(), Box<Response<String>>> {
     match auth::tenant(usher, idp, headers) {
         Some(_) => Ok(()),
-        None => Err(auth::refusal()),
+        None => Err(Box::new(auth::refusal())),
     }
 }
 

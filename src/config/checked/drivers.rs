@@ -163,8 +163,12 @@ pub(super) fn rest(
         delete,
         find,
     } = requests(path, raw, preset, report);
-    for (name, request) in [("create", &create), ("deactivate", &deactivate)] {
-        if request.is_none() && raw.preset.is_none() {
+    let needed = [
+        ("create", raw.create.is_some()),
+        ("deactivate", raw.deactivate.is_some()),
+    ];
+    for (name, is_written) in needed {
+        if !is_written && raw.preset.is_none() {
             report.add(
                 raw.place,
                 format!("`{path}.{name}` is missing"),

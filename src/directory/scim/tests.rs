@@ -52,7 +52,7 @@ fn data(name: &str, email: &str, key: Option<&str>) -> UserData {
 async fn make(directory: &Directory, data: &UserData) -> Result<UserRow, WriteError> {
     let mut write = write(directory).await;
     let row = write.create_user(data).await?;
-    assert_eq!(write.commit().await?, [row.user.clone()]);
+    assert_eq!(write.commit().await?, std::slice::from_ref(&row.user));
     Ok(row)
 }
 

@@ -162,7 +162,7 @@ impl Client<'_> {
             let theirs = body.pointer(pointer).and_then(Value::as_str);
             let ours = self.data.user.email.as_deref();
             let same = theirs.zip(ours);
-            if !same.is_some_and(|(one, other)| one.to_lowercase() == other.to_lowercase()) {
+            if same.is_none_or(|(one, other)| one.to_lowercase() != other.to_lowercase()) {
                 return Err(wrong(
                     "the app has an account of that name with another e-mail address",
                 ));

@@ -84,7 +84,14 @@ fn is(at: &Located, operator: Operator, literal: &Literal, of: &Map<String, Valu
     };
     match operator {
         Operator::Ne => !any(Operator::Eq),
-        other => any(other),
+        Operator::Eq
+        | Operator::Co
+        | Operator::Sw
+        | Operator::Ew
+        | Operator::Gt
+        | Operator::Ge
+        | Operator::Lt
+        | Operator::Le => any(operator),
     }
 }
 
@@ -111,7 +118,9 @@ fn text_holds(operator: Operator, found: &str, wanted: &str) -> bool {
         Operator::Co => found.contains(wanted),
         Operator::Sw => found.starts_with(wanted),
         Operator::Ew => found.ends_with(wanted),
-        other => ordered(other, found.cmp(wanted)),
+        Operator::Eq | Operator::Ne | Operator::Gt | Operator::Ge | Operator::Lt | Operator::Le => {
+            ordered(operator, found.cmp(wanted))
+        }
     }
 }
 

@@ -288,10 +288,10 @@ impl<'a> Parser<'a> {
                     || word.eq_ignore_ascii_case("false")
                     || word.parse::<f64>().is_ok_and(f64::is_finite);
                 if word.eq_ignore_ascii_case("null") {
-                    return match operator {
-                        Operator::Eq | Operator::Ne => Ok(Literal::Null),
-                        _ => Err(self.wrong("null can only be compared by eq and ne")),
-                    };
+                    if !matches!(operator, Operator::Eq | Operator::Ne) {
+                        return Err(self.wrong("null can only be compared by eq and ne"));
+                    }
+                    return Ok(Literal::Null);
                 }
                 if !known {
                     return Err(self.wrong("a value is expected, such as \"text\" or true"));

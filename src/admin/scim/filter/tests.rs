@@ -21,10 +21,7 @@ fn ann() -> Map<String, Value> {
         "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":
             { "department": "Sales", "manager": { "value": "boss" } },
     });
-    match ann {
-        Value::Object(map) => map,
-        _ => panic!("no object"),
-    }
+    ann.as_object().unwrap().clone()
 }
 
 #[test]

@@ -6,10 +6,7 @@ use super::*;
 use crate::admin::scim::schema::ENTERPRISE;
 
 fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        other => panic!("no object: {other}"),
-    }
+    value.as_object().unwrap().clone()
 }
 
 /// The document after these operations, or the `scimType` of the refusal.
