@@ -215,7 +215,7 @@ CREATE TABLE audit (
 );
 -- The list is read newest first, through one of these.
 CREATE INDEX audit_by_time ON audit (at, number);
-CREATE INDEX audit_by_action ON audit (action, at, number);
+CREATE INDEX audit_by_action ON audit (action, at, number, outcome);
 CREATE INDEX audit_by_actor ON audit (actor, at, number);
 CREATE INDEX audit_by_outcome ON audit (outcome, at, number);
 CREATE INDEX audit_by_user ON audit (user_id, at, number) WHERE user_id IS NOT NULL;

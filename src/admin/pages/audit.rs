@@ -234,8 +234,8 @@ fn line(line: Line, names: &HashMap<String, String>, when: impl Fn(Timestamp) ->
 }
 
 fn outcome(code: &str) -> TagText {
-    if code == "ok" {
-        ("good", "ok".to_owned())
+    if matches!(code, "ok" | "allowed") {
+        ("good", in_words(code))
     } else {
         ("warm", in_words(code))
     }

@@ -56,6 +56,32 @@ impl Run<'_> {
         }
     }
 
+    /// An admin ends all sessions of somebody, or gives them another role than they have.
+    pub(super) async fn admin_takes(&mut self, who: &str, what: &str) -> Done {
+        let people = self.api(&format!("/users?q={who}")).await?;
+        let id = people["items"][0]["id"].as_str().unwrap_or_default();
+        let (method, path, body) = match what {
+            "sessions" => ("DELETE", format!("/users/{id}/sessions"), ""),
+            _ => (
+                "PUT",
+                format!("/users/{id}/apps/app/roles"),
+                r#"{"roles":["admin"]}"#,
+            ),
+        };
+        let to = self.admin_address().await?;
+        let head = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        self.world.dirty = true;
+        let answer = exchange(to, &head).await?;
+        match answer.status {
+            200..300 => Ok(()),
+            status => Err(Stop::Fail(format!("{path}: {status} {}", answer.text()))),
+        }
+    }
+
     /// Fills the variables that rows about the admin listener use.
     pub(super) async fn prepare_admin(&mut self) -> Done {
         let to = self.admin_address().await?;

@@ -338,6 +338,8 @@ impl Run<'_> {
                 let operation = words.trim_start_matches("scim.patch ").into();
                 self.scim_patch(&who, operation).await?;
             }
+            "admin.revoke_user" => self.admin_takes(&who, "sessions").await?,
+            "role removed" => self.admin_takes(&who, "role").await?,
             "session absolute expiry" => tokio::time::sleep(super::sessions::LIFETIME).await,
             other => return Err(Stop::NotApplicable(format!("{other}: comes later"))),
         }
