@@ -12,6 +12,7 @@ mod exchange;
 mod forward;
 mod gather;
 mod guard;
+mod head;
 mod live;
 mod pool;
 mod request_id;

@@ -12,6 +12,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use jiff::Timestamp;
 
 use super::admit::{Admission, Asking, Denial};
@@ -60,7 +61,7 @@ pub(crate) async fn serve(
         // On HTTP/1, the guard notes the heads.
         peer.state.head_done();
     }
-    let upgrade = !http2 && parts.headers.contains_key(UPGRADE);
+    let upgrade = !http2 && answer::has(&parts.headers, &UPGRADE);
     let response = answer(&peer, parts, body).await;
     if upgrade {
         peer.state.answer_upgrade(match response.status() {
@@ -137,10 +138,10 @@ async fn answer(peer: &Peer, mut parts: Parts, body: Incoming) -> Answer {
         peer: &peer.value,
         scheme: located.scheme,
     };
-    let sketch = forward::sketch(&parts);
-    match forward::forward(parts, body, &view, route, admission, exchange).await {
+    let client = parts.extensions.remove::<OnUpgrade>();
+    match forward::forward(&parts, client, body, &view, route, admission, exchange).await {
         Ok(response) => response,
-        Err((refusal, exchange)) => refuse(&view, Some(site), &refusal, &sketch, exchange),
+        Err((refusal, exchange)) => refuse(&view, Some(site), &refusal, &parts, exchange),
     }
 }
 
@@ -273,7 +274,8 @@ fn check_method(parts: &Parts) -> Result<(), Refusal> {
         ));
     }
     let unknown = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    if parts.headers.get_all(EXPECT).iter().any(unknown) {
+    let headers = &parts.headers;
+    if answer::has(headers, &EXPECT) && headers.get_all(EXPECT).iter().any(unknown) {
         return Err(Refusal::new(Reason::BadRequest, "an unknown expectation"));
     }
     Ok(())
