@@ -58,6 +58,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- .Values.persistence.existingClaim | default (include "usher.fullname" .) -}}
 {{- end -}}
 
+{{/* The name of what leads to an app behind forward-auth, by its host. */}}
+{{- define "usher.routeName" -}}
+{{- printf "%s-%s" (include "usher.fullname" .root) (.app.host | replace "*" "any" | replace "." "-" | lower) -}}
+{{- end -}}
+
 {{- define "usher.address" -}}
 {{- $scheme := ternary "https" "http" (eq (include "usher.tls" .) "true") -}}
 {{ printf "%s://%s.%s.svc.%s:%v" $scheme (include "usher.fullname" .) .Release.Namespace .Values.clusterDomain .Values.service.port }}

@@ -59,10 +59,11 @@
 {{- fail (printf "\nusher: %s.%s is written as text, and would lie in a ConfigMap.\nWrite { env: NAME } and put NAME into the Secret that existingSecret names, or { file: /path } of a mounted Secret." $at $key) -}}
 {{- end -}}
 {{- end -}}
-{{- include "usher.validate.secrets" (dict "at" (printf "%s.%s" $at $key) "value" $value) -}}
+{{- $place := printf "%s.%s" $at $key -}}
+{{- if and (has $place (list "config.mail" "config.mail.url")) (kindIs "string" $value) (regexMatch "^[a-z]+://[^/]*@" (toString $value)) -}}
+{{- fail (printf "\nusher: %s is written as text with a password in it, and would lie in a ConfigMap.\nWrite url: { env: NAME } there and put NAME into the Secret that existingSecret names." $place) -}}
 {{- end -}}
-{{- if and (eq $at "config.mail") (kindIs "string" .value.url) (regexMatch "^[a-z]+://[^/]*@" (toString .value.url)) -}}
-{{- fail "\nusher: config.mail.url is written as text with a password in it, and would lie in a ConfigMap.\nWrite { env: NAME } and put NAME into the Secret that existingSecret names." -}}
+{{- include "usher.validate.secrets" (dict "at" $place "value" $value) -}}
 {{- end -}}
 {{- else if kindIs "slice" .value -}}
 {{- range $index, $value := .value -}}
