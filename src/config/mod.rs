@@ -202,7 +202,9 @@ pub struct Timeouts {
     pub response: Duration,
     /// For a connection without a request, and for a tunnel without a byte.
     pub idle: Duration,
-    /// For requests in flight after SIGTERM.
+    /// After SIGTERM, to go on while `/readyz` says no; nobody is waited for without a metrics listener.
+    pub linger: Duration,
+    /// For requests in flight after that.
     pub drain: Duration,
 }
 

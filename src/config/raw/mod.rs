@@ -14,7 +14,7 @@ pub(super) use drivers::{RawRest, RawRestMethod, RawRestPreset, RawRestRequest, 
 pub(super) use reader::{At, LATER, Read, Report, suggestion};
 pub(super) use saml::{RawNameIdFormat, RawSaml, RawSamlBinding, RawSamlPreset};
 pub(super) use values::{
-    CertificateSource, Count, Limit, List, OneOrMany, Period, SecretSource, Table, Text,
+    CertificateSource, Count, Limit, List, OneOrMany, Pause, Period, SecretSource, Table, Text,
 };
 
 use std::borrow::Cow;
@@ -172,7 +172,10 @@ record! {
         default("60s") response: Period,
         /// For a connection without a request, and for a tunnel without a byte.
         default("5m") idle: Period,
-        /// For requests in flight after SIGTERM.
+        /// After SIGTERM, to go on while `/readyz` answers 503 already, so that what stands in front stops sending first; or `none`.
+        /// Without `metrics` nobody asks, and nobody is waited for.
+        default("5s") linger: Pause,
+        /// For requests in flight after that.
         default("30s") drain: Period,
     }
 }
