@@ -105,7 +105,7 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     const folder = await temporary('check');
     let checked = 0;
     for (const file of ci) {
-      const config = kinds(await documents(await template(file)), 'ConfigMap').map(({ data }) => data['usher.yaml']).find(Boolean);
+      const config = kinds(await documents(await template(file)), 'ConfigMap').map(({ data }) => data?.['usher.yaml']).find(Boolean);
       if (!config) {
         assert.match(file, /existing-config/);
         continue;
@@ -271,6 +271,45 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     const routes = kinds(list, 'HTTPRoute').map(({ metadata, spec }) => [metadata.name, spec.rules[0].matches?.[0].path.value]);
     assert.deepEqual(routes, [['wiki-usher', '/_usher'], ['wiki-usher-wiki-example', undefined], ['wiki-usher-grafana-example', undefined]]);
     assert.deepEqual(targetRefs.map(({ name }) => name), ['wiki-usher-wiki-example', 'wiki-usher-grafana-example']);
+  });
+
+  test('the fields that a gateway copies are those that usher answers with, for every preset', { timeout: 60_000 }, async () => {
+    const schema = JSON.parse(await run(usherBinary, ['schema']));
+    const presets = [...JSON.stringify(schema).matchAll(/"enum":(\[[^\]]*"remote-user"[^\]]*\])/g)].flatMap(([, list]) => JSON.parse(list));
+    assert.ok(presets.length >= 4 && presets.includes('usher'), `${presets}`);
+    const headers = Object.fromEntries([...presets.map((preset) => [preset, { preset }]), ['own', { map: { 'X-Person': 'user', 'X-Teams': 'groups' } }]]);
+    const [port, metrics] = [await freePort(), await freePort()];
+    const config = {
+      public_url: `http://localhost:${port}`,
+      trusted_proxies: ['127.0.0.1/32'],
+      store: 'memory',
+      identity_providers: [{ id: 'acme', oidc: { issuer: 'http://127.0.0.1:9', client_id: 'usher', client_auth: 'none' } }],
+      apps: Object.entries(headers).map(([id, how]) => ({ id, path: `/${id}`, headers: how, access: [{ allow: 'anyone' }] })),
+    };
+    const values = await over('forward-auth-traefik', { config: { ...config, store: undefined }, containerPorts: { http: port, metrics }, persistence: { enabled: false } });
+    const list = await documents(await template(values));
+    const file = path.join(await temporary('presets'), 'usher.yaml');
+    await fs.writeFile(file, kinds(list, 'ConfigMap')[0].data['usher.yaml'].replaceAll('0.0.0.0', '127.0.0.1'));
+    const usher = new Child('presets', usherBinary, ['run', '--config', file]);
+    try {
+      const all = new Set();
+      for (const [id, how] of Object.entries(headers)) {
+        const described = { 'x-forwarded-method': 'GET', 'x-forwarded-uri': `/${id}/page`, 'x-forwarded-host': `localhost:${port}`, 'x-forwarded-proto': 'http' };
+        const answer = await until('usher answers', async () => {
+          usher.mustRun();
+          return request(`http://127.0.0.1:${port}/_usher/forward-auth`, { headers: described });
+        });
+        assert.equal(answer.status, 200, `${id}: ${answer.text}`);
+        const sent = Object.keys(answer.headers).filter((name) => answer.headers[name] === '');
+        const one = only(await documents(await template(await over('forward-auth-traefik', { config: { apps: [{ id: 'wiki', headers: how }] } }))), 'Middleware');
+        assert.deepEqual(one.spec.forwardAuth.authResponseHeaders.map((name) => name.toLowerCase()).sort(), sent.sort(), id);
+        for (const name of sent) all.add(name);
+      }
+      const both = only(list, 'Middleware').spec.forwardAuth.authResponseHeaders.map((name) => name.toLowerCase());
+      assert.deepEqual(both.sort(), [...all].sort());
+    } finally {
+      await usher.kill();
+    }
   });
 
   test('the alerts are those of files/alerts.yaml, but for those that are left out', async () => {

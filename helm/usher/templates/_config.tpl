@@ -93,6 +93,16 @@ usher: [X-Forwarded-User, X-Forwarded-Email, X-Forwarded-Preferred-Username, X-F
 oauth2-proxy: [X-Forwarded-User, X-Forwarded-Email, X-Forwarded-Preferred-Username, X-Forwarded-Groups, X-Auth-Request-User, X-Auth-Request-Email, X-Auth-Request-Preferred-Username, X-Auth-Request-Groups]
 remote-user: [Remote-User, Remote-Groups, Remote-Name, Remote-Email]
 grafana: [X-Webauth-User, X-Webauth-Email, X-Webauth-Name, X-Webauth-Role, X-Webauth-Groups]
+grafana-jwt: [X-Jwt-Assertion]
+gitea: [X-Webauth-User, X-Webauth-Email, X-Webauth-Fullname]
+jenkins: [X-Forwarded-User, X-Forwarded-Mail, X-Forwarded-Displayname, X-Forwarded-Groups]
+sonarqube: [X-Forwarded-Login, X-Forwarded-Name, X-Forwarded-Email, X-Forwarded-Groups]
+opensearch: [X-Proxy-User, X-Proxy-Roles]
+netbox: [Remote-User, Remote-User-Email, Remote-User-Group]
+superset: [X-Remote-User]
+paperless: [Remote-User]
+miniflux: [Remote-User]
+open-webui: [X-Forwarded-User, X-Forwarded-Email, X-Forwarded-Name, X-Forwarded-Groups, X-Forwarded-Role]
 {{- end -}}
 
 {{/* The names of the fields that a gateway copies from usher's answer to the request, as JSON. */}}
@@ -113,5 +123,5 @@ grafana: [X-Webauth-User, X-Webauth-Email, X-Webauth-Name, X-Webauth-Role, X-Web
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- uniq ($names | default $presets.usher) | toJson -}}
+{{- uniq (append ($names | default $presets.usher) "X-Usher-Groups-Overage") | toJson -}}
 {{- end -}}
