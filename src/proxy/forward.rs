@@ -21,11 +21,11 @@ use super::cache::Cached;
 use super::exchange::Exchange;
 use super::head::Head;
 use super::live::LiveStreams;
-use super::pool::{Lease, PoolError};
+use super::pool::{Lease, Pool, PoolError};
 use super::route::{Host, Origin};
 use super::timer::LazyTimer;
 use super::tunnel::Tunnel;
-use super::worker::{AppView, View, Worker};
+use super::worker::{View, Worker};
 use crate::config::{Site, Timeouts};
 use crate::refusal::{Reason, Refusal};
 use crate::session::Since;
@@ -39,6 +39,8 @@ pub(crate) struct Route<'a> {
     pub(crate) site: &'a Site,
     /// The app's place in the config.
     pub(crate) place: usize,
+    /// Connections to the app.
+    pub(crate) pool: &'a Arc<Pool>,
     pub(crate) host: Host,
     pub(crate) origin: Origin,
     /// The peer's address as a field value.
@@ -78,7 +80,7 @@ pub(crate) async fn forward(
     admission: Admission,
     mut exchange: Box<Exchange>,
 ) -> Result<Response<AnswerBody>, (Refusal, Box<Exchange>)> {
-    let Some((_, app, firewall)) = view.app(route.place) else {
+    let Some((_, _, firewall)) = view.app(route.place) else {
         return Err((Refusal::new(Reason::NotFound, "no such app"), exchange));
     };
     if let Err(refusal) = check_length(&body, view) {
@@ -108,7 +110,7 @@ pub(crate) async fn forward(
     };
     let before = std::time::Instant::now();
     let sending = Sending {
-        app,
+        pool: route.pool,
         timeouts: &view.usher.config.timeouts,
         progress: progress.as_deref(),
         worker: &exchange.worker,
@@ -208,7 +210,7 @@ fn whole(error: &dyn std::error::Error) -> String {
 
 /// What a request to an app needs on its way.
 struct Sending<'a> {
-    app: &'a AppView,
+    pool: &'a Arc<Pool>,
     timeouts: &'a Timeouts,
     progress: Option<&'a Progress>,
     worker: &'a Worker,
@@ -226,7 +228,7 @@ impl Sending<'_> {
         head: &Head<'_>,
         body: ClientBody,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
-        let mut lease = match self.app.pool.take(self.begun.into_std()) {
+        let mut lease = match self.pool.take(self.begun.into_std()) {
             Some(lease) => lease,
             None => self.connect().await?,
         };
@@ -260,7 +262,7 @@ impl Sending<'_> {
     }
 
     async fn connect(&self) -> Result<Lease, Failure> {
-        Box::pin(self.app.pool.connect(self.timeouts.connect))
+        Box::pin(self.pool.connect(self.timeouts.connect))
             .await
             .map_err(Failure::Connect)
     }
