@@ -14,6 +14,8 @@ use super::request_id::RequestId;
 use super::state::ConnectionState;
 use super::stats::Outcome;
 use super::worker::{View, Worker};
+use crate::endpoints;
+use crate::trace::{End, Served};
 
 /// One request and what became of it.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct Exchange {
     pub(crate) broken: bool,
     /// The cause of a refusal, for the log alone.
     pub(crate) cause: Option<String>,
+    /// Its span, where traces are on.
+    pub(crate) trace: Option<Box<Served>>,
 }
 
 impl Drop for Exchange {
@@ -52,6 +56,7 @@ impl Drop for Exchange {
         stats.count(self.outcome);
         let host = self.host.as_ref().and_then(|host| host.to_str().ok());
         let path = self.target.as_ref().map_or("-", PathAndQuery::path);
+        let trace_id = self.trace.as_ref().and_then(|trace| trace.trace_id());
         self.worker.log.write(&Line {
             at: self.at,
             request_id: self.id.as_str(),
@@ -60,7 +65,7 @@ impl Drop for Exchange {
             host: host.unwrap_or("-"),
             path: match app {
                 Some(_) => path,
-                None => crate::endpoints::loggable(path),
+                None => endpoints::loggable(path),
             },
             app: app.map(|(app, _, _)| app.id.as_str()),
             user: self.who.as_ref().map(|known| known.person.user.as_str()),
@@ -72,6 +77,22 @@ impl Drop for Exchange {
                 .cause
                 .as_deref()
                 .or_else(|| self.broken.then_some("the answer broke off")),
+            trace_id: trace_id.as_deref(),
         });
+        if let Some(trace) = self.trace.take() {
+            let own = match app {
+                Some(_) => None,
+                None => endpoints::pattern(&self.view.usher, path),
+            };
+            trace.end(End {
+                method: &self.method,
+                route: app.map(|(app, _, _)| app.path.as_str()).or(own.as_deref()),
+                app: app.map(|(app, _, _)| app.id.as_str()),
+                outcome: self.outcome.code(),
+                status: self.status,
+                request_id: self.id.as_str(),
+                broken: self.broken,
+            });
+        }
     }
 }

@@ -9,6 +9,7 @@ mod audit;
 mod layers;
 mod local;
 mod logout;
+mod metrics_docs;
 mod oidc;
 mod outbox;
 mod saml;
@@ -17,5 +18,7 @@ mod story;
 mod streams;
 mod support;
 mod tls;
+#[cfg(feature = "otel")]
+mod traces;
 mod trust;
 mod two_idps;

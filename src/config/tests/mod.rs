@@ -29,6 +29,7 @@ fn environment(name: &str) -> Option<String> {
         "USHER_ADMIN_TOKEN" => Some("c2VjcmV0LW9mLXRoZS1hZG1pbi1hcGkK".to_owned()),
         "ACME_SCIM" => Some("c2VjcmV0LW9mLWFjbWUtZm9yLXNjaW0K".to_owned()),
         "USHER_MAIL_URL" => Some("smtps://usher:pass@mail.corp.example".to_owned()),
+        "COLLECTOR_KEY" => Some("key-for-the-collector".to_owned()),
         _ => None,
     }
 }
