@@ -68,7 +68,7 @@ async fn sign_in(company: &Company, browser: &mut Browser, first: &str, back: &s
 
 /// Ends usher in peace, by when all spans were sent.
 async fn end(company: &mut Company) {
-    company.usher.signal("TERM");
+    company.usher.signal("INT");
     let code = company.usher.exit_code(Duration::from_secs(12)).await;
     assert_eq!(code, Some(0), "{}", company.usher.log());
 }
@@ -344,7 +344,7 @@ async fn a_collector_that_is_down_or_hangs_takes_nothing_with_it() {
         let dropped = count(&company, "queue_full").await;
         assert!(dropped > 0, "{took:?}");
         assert_eq!(count(&company, "exported").await, 0);
-        company.usher.signal("TERM");
+        company.usher.signal("INT");
         let code = company.usher.exit_code(Duration::from_secs(12)).await;
         assert_eq!(code, Some(0));
     }
