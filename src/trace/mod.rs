@@ -62,6 +62,8 @@ pub struct End<'a> {
     pub route: Option<&'a str>,
     /// Id of the app.
     pub app: Option<&'a str>,
+    /// The endpoint of forward-auth that a proxy asked about it, where it was only described.
+    pub asked_at: Option<&'a str>,
     /// The stable code of the access log.
     pub outcome: &'static str,
     /// Status of the answer.

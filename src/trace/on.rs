@@ -194,8 +194,11 @@ impl Served {
             return;
         }
         let method = known(end.method);
-        let place = end.app.or(end.route);
-        span.update_name(place.map_or(method.to_owned(), |place| format!("{method} {place}")));
+        let begins = end.asked_at.unwrap_or(method);
+        span.update_name(match end.app.or(end.route) {
+            Some(place) => format!("{begins} {place}"),
+            None => begins.to_owned(),
+        });
         let status = i64::from(end.status.as_u16());
         span.set_attributes([
             KeyValue::new("http.request.method", method),
@@ -203,7 +206,11 @@ impl Served {
             KeyValue::new("usher.outcome", end.outcome),
             KeyValue::new("usher.request_id", end.request_id.to_owned()),
         ]);
-        let named = [("http.route", end.route), ("usher.app", end.app)];
+        let named = [
+            ("http.route", end.route),
+            ("usher.app", end.app),
+            ("usher.asked_at", end.asked_at),
+        ];
         for (name, value) in named {
             if let Some(value) = value {
                 span.set_attribute(KeyValue::new(name, value.to_owned()));
