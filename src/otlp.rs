@@ -44,8 +44,10 @@ mod export {
     use crate::outbound::{Answer, Outbound};
     use crate::trace::Tracer;
 
-    /// Spans that wait for the collector; those beyond are dropped and counted.
+    /// Spans that wait for the collector, where `OTEL_BSP_MAX_QUEUE_SIZE` says nothing; those beyond are dropped and counted.
     const QUEUE: usize = 8192;
+    /// Whatever it says, about 1 KiB each.
+    const LARGEST_QUEUE: usize = 1 << 18;
     /// Spans of one request to the collector.
     const BATCH: usize = 512;
     /// A batch that is not full waits for so long.
@@ -60,7 +62,9 @@ mod export {
     const ANSWER_LIMIT: usize = 64 * 1024;
 
     pub(super) fn start(traces: &Traces, outbound: Outbound, metrics: &Metrics) -> Tracer {
-        let (sender, spans) = mpsc::channel(QUEUE);
+        let asked = std::env::var("OTEL_BSP_MAX_QUEUE_SIZE").ok();
+        let asked = asked.and_then(|size| size.parse().ok()).unwrap_or(QUEUE);
+        let (sender, spans) = mpsc::channel(asked.clamp(1, LARGEST_QUEUE));
         let (flush, flushes) = mpsc::channel(1);
         let queue = Queue {
             spans: sender,

@@ -230,7 +230,8 @@ pub struct Current(Context);
 impl Current {
     /// Does the work below this span.
     pub async fn within<F: Future>(self, work: F) -> F::Output {
-        work.with_context(self.0).await
+        // Boxed: what is moved with the context stays small.
+        Box::pin(work).with_context(self.0).await
     }
 }
 
@@ -283,7 +284,7 @@ pub async fn step<F: Future>(name: &'static str, work: F) -> F::Output {
     };
     let span = sdk.span_builder(name).start_with_context(sdk, &parent);
     let context = parent.with_span(span);
-    let done = work.with_context(context.clone()).await;
+    let done = Box::pin(work).with_context(context.clone()).await;
     context.span().end();
     done
 }
