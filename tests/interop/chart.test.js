@@ -159,6 +159,7 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
       'a rolling update over SQLite': ['proxy', { strategy: { type: 'RollingUpdate' } }, /strategy\.type is RollingUpdate.*\s+Leave strategy empty/],
       'a budget that blocks every drain': ['proxy', { podDisruptionBudget: { enabled: true, minAvailable: 1 } }, /minAvailable is 1 of 1 pods.*\s+Write podDisruptionBudget\.maxUnavailable: 1/],
       'a budget of all pods': ['proxy', { podDisruptionBudget: { enabled: true, minAvailable: '100%' } }, /minAvailable is 100% of 1 pods/],
+      'trust in everybody': ['proxy', { config: { trusted_proxies: ['10.0.0.0/8', '0.0.0.0/0'] } }, /config\.trusted_proxies has 0\.0\.0\.0\/0, so everybody.*\s+Write the network/],
       'a client secret as text': ['proxy', { config: { identity_providers: [{ id: 'acme', oidc: { issuer: 'https://login.acme.example', client_id: 'usher', client_secret: 'hunter2' } }] } }, /config\.identity_providers\[0\]\.oidc\.client_secret is written as text.*\s+Write \{ env: NAME \}/],
       'a webhook secret as text in a list': ['proxy', { config: { apps: [{ id: 'wiki', upstream: 'http://wiki.default.svc:3000', provisioning: { callback: { url: 'http://wiki.default.svc:3000/users', secret: ['whsec_AAAA'] } } }] } }, /config\.apps\[0\]\.provisioning\.callback\.secret is written as text/],
       'a key that seals as text': ['proxy', { config: { keys: { seal: ['0123456789abcdef0123456789abcdef'] } } }, /config\.keys\.seal is written as text/],
@@ -226,6 +227,7 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
       [{ livenessProbe: { httpGet: { path: '/' } } }, /httpGet/],
       [{ extraEnv: [{ nam: 'A' }] }, /nam/],
       [{ persistence: { accessModes: ['ReadOnlyMany'] } }, /accessModes/],
+      [{ service: { spec: { selector: { app: 'wiki' } } } }, /selector/],
     ]) {
       await assert.rejects(template(await over('proxy', values)), (error) => {
         assert.match(error.message, /values don't meet the specifications of the schema/);
@@ -251,6 +253,13 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
   test('numbers of the config are written as they were', async () => {
     const text = await template(await over('proxy', { config: { limits: { headers: 12345678 } } }));
     assert.match(text, /headers: 12345678\n/);
+  });
+
+  test('a null takes the user away, for clusters that give each container one of their own', async () => {
+    const without = { runAsUser: null, runAsGroup: null };
+    const { spec } = only(await documents(await template(await over('proxy', { podSecurityContext: { ...without, fsGroup: null }, securityContext: without }))), 'Deployment').spec.template;
+    assert.deepEqual(Object.keys(spec.securityContext).sort(), ['fsGroupChangePolicy', 'runAsNonRoot', 'seccompProfile']);
+    assert.ok(!Object.keys(spec.containers[0].securityContext).some((key) => /^runAs(User|Group)$/.test(key)));
   });
 
   test('with a network policy nobody gets past usher to the app in its pod', async () => {
