@@ -271,6 +271,14 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     assert.equal(kinds(list, 'Deployment').length + kinds(list, 'ServiceAccount').length, 0);
   });
 
+  test('a network policy that lets only some read the metrics lets the pod of `helm test` too', async () => {
+    const list = await documents(await template(path.join(chart, 'ci/proxy-full-values.yaml')));
+    const rule = only(list, 'NetworkPolicy').spec.ingress.find(({ ports }) => ports[0].port === 4182);
+    const pod = only(list, 'Pod').metadata.labels;
+    const selectors = rule.from.flatMap(({ podSelector }) => podSelector ? [Object.entries(podSelector.matchLabels)] : []);
+    assert.ok(rule.from.length === 2 && selectors.some((labels) => labels.every(([name, value]) => pod[name] === value)), JSON.stringify(rule));
+  });
+
   test('a gateway copies every field that the presets of the apps send', async () => {
     const list = await documents(await template(path.join(chart, 'ci/forward-auth-envoy-gateway-values.yaml')));
     const { extAuth, targetRefs } = only(list, 'SecurityPolicy').spec;
