@@ -250,6 +250,13 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     assert.equal(await strategy({ config: { store: 'postgres://db/usher' }, replicaCount: 2 }), 'RollingUpdate');
   });
 
+  test('a sidecar, which ends after the app, waits for nothing unless told to', async () => {
+    const timeouts = async (name, more) => (await documents(only(await documents(await template(await over(name, more))), 'ConfigMap').data['usher.yaml']))[0].timeouts;
+    assert.deepEqual(await timeouts('sidecar', { config: { timeouts: { drain: '9s' } } }), { drain: '9s', linger: 'none' });
+    assert.deepEqual(await timeouts('sidecar', { config: { timeouts: { linger: '2s' } } }), { linger: '2s' });
+    assert.equal(await timeouts('proxy', {}), undefined);
+  });
+
   test('numbers of the config are written as they were', async () => {
     const text = await template(await over('proxy', { config: { limits: { headers: 12345678 } } }));
     assert.match(text, /headers: 12345678\n/);

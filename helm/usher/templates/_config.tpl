@@ -15,6 +15,10 @@
 {{- if not (hasKey $config "store") -}}
 {{- $_ := set $config "store" (ternary "sqlite:/var/lib/usher/usher.db" "memory" .Values.persistence.enabled) -}}
 {{- end -}}
+{{- /* A sidecar is told to stop once the app has ended: there is nothing to wait for. */ -}}
+{{- if and (eq .Values.mode "sidecar") (not (hasKey ($config.timeouts | default dict) "linger")) -}}
+{{- $_ := set $config "timeouts" (merge (dict "linger" "none") ($config.timeouts | default dict)) -}}
+{{- end -}}
 {{ toYaml $config }}
 {{- end -}}
 
