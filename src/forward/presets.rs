@@ -124,13 +124,11 @@ pub(super) fn all_names() -> impl Iterator<Item = &'static str> {
 
 /// Every name by which an app of this preset is told who somebody is.
 pub(super) fn names(preset: &Preset) -> Vec<HeaderName> {
-    match preset {
-        Preset::Custom(map) => map.iter().map(|(name, _)| name.clone()).collect(),
-        preset @ (Preset::Usher | Preset::Oauth2Proxy | Preset::RemoteUser | Preset::Grafana) => {
-            let names = fields(preset).iter().map(|(name, _)| *name);
-            names.map(HeaderName::from_static).collect()
-        }
+    if let Preset::Custom(map) = preset {
+        return map.iter().map(|(name, _)| name.clone()).collect();
     }
+    let names = fields(preset).iter().map(|(name, _)| *name);
+    names.map(HeaderName::from_static).collect()
 }
 
 /// The fixed fields of a preset; none for a custom map, which has its own.
