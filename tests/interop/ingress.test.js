@@ -222,10 +222,12 @@ function suite(make, { title = make.name, more = () => {} } = {}) {
 
     test('another host than the app\'s is not let in by the rules of one', async () => {
       const { person } = await signedIn('ann');
-      for (const fields of [[['Host', 'elsewhere.example']], [['Host', `127.0.0.1:${proxy.port}`]]]) {
-        const { answer, reached } = await reaching({ target: '/x', fields: [...fields, ['Accept', 'application/json']] });
-        assert.equal(reached.length, 0, `${fields}`);
-        assert.ok([400, 401, 403, 404, 421].includes(answer.status), `${fields}: ${answer.status}`);
+      for (const host of ['elsewhere.example', `127.0.0.1:${proxy.port}`, '']) {
+        const fields = [['Host', host], cookieOf(person)];
+        const { answer, reached } = await reaching({ target: '/x', fields });
+        // nginx may take it for the app's, but then the app is told so too.
+        for (const one of reached) assert.equal(one.headers.host, new URL(proxy.origin).host);
+        for (const name of IDENTITY) assert.equal(answer.headers[name], undefined, name);
       }
       assert.equal((await person.fetch(`${proxy.origin}/x`)).status, 200);
     });
@@ -361,7 +363,7 @@ const SUITES = {
       chromium(its);
     },
   }),
-  caddy: () => suite(Caddy, { more: narrowed('uri /_usher/forward-auth', 'uri /_usher/forward-auth?allowed_groups=admins') }),
+  caddy: () => suite(Caddy, { more: narrowed('uri /_usher/forward-auth?', 'uri /_usher/forward-auth?allowed_groups=admins') }),
   traefik: () => suite(Traefik, { more: narrowed('/_usher/forward-auth\n', '/_usher/forward-auth?allowed_groups=admins\n') }),
   envoy: () => suite(Envoy),
 };

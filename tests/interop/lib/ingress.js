@@ -201,7 +201,11 @@ export function exactly(origin, { method = 'GET', target, fields = [] }) {
       socket.write(`${method} ${target} HTTP/1.1\r\n${head}\r\n`);
     });
     socket.setTimeout(20_000, () => socket.destroy(new Error(`${method} ${target}: no end of the answer`)));
-    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.on('data', (chunk) => {
+      chunks.push(chunk);
+      // A proxy that refused the request may leave the connection open for a second.
+      if (isWhole(Buffer.concat(chunks).toString('latin1'))) socket.destroy();
+    });
     socket.on('error', (error) => (chunks.length ? undefined : reject(error)));
     socket.on('close', () => {
       const text = Buffer.concat(chunks).toString('latin1');
@@ -211,4 +215,11 @@ export function exactly(origin, { method = 'GET', target, fields = [] }) {
       resolve({ status: Number(line.split(' ')[1]), headers, text: rest.join('\r\n\r\n') });
     });
   });
+}
+
+/** Whether the answer is there as far as its length says. */
+function isWhole(text) {
+  const end = text.indexOf('\r\n\r\n');
+  const length = /\r\ncontent-length: *(\d+)/i.exec(text.slice(0, Math.max(end, 0)));
+  return end >= 0 && length !== null && text.length >= end + 4 + Number(length[1]);
 }
