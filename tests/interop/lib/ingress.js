@@ -9,7 +9,8 @@ import { repository, work } from './places.js';
 import { Child, freePort, run, until } from './processes.js';
 
 const CADDY = 'v2.11.9';
-const TRAEFIK = 'v3.7.13';
+// The newest whose modules the Go proxy has all of.
+const TRAEFIK = 'v3.6.12';
 const ENVOY = '1.40.0';
 
 /** One proxy in front of `app`, which asks `usher`. Its `changes` are further replacements: `[what the file says, what is tried instead]`. */
@@ -123,17 +124,24 @@ export class Traefik extends Ingress {
   name = 'traefik';
   file = 'traefik.yaml';
 
-  /** Its module cannot be installed by name (it replaces others), so it is built in a copy, with a page in place of its dashboard. */
+  /**
+   * Its module replaces others, so that it cannot be installed by name: it is built in a copy. Left out are the dashboard and the providers
+   * of DNS challenges, which are a third of all packages.
+   */
   async binary() {
     return once(path.join(work, 'traefik', TRAEFIK, 'traefik'), async (file) => {
-      const printed = await run('go', ['mod', 'download', '-json', `github.com/traefik/traefik/v3@${TRAEFIK}`]);
-      const { Dir } = JSON.parse(printed.slice(printed.indexOf('{')));
-      const source = path.join(path.dirname(file), 'source');
+      const folder = path.dirname(file);
+      const [source, lego] = ['source', 'lego'].map((name) => path.join(folder, name));
+      const { Dir } = json(await run('go', ['mod', 'download', '-json', `github.com/traefik/traefik/v3@${TRAEFIK}`]));
       await run('cp', ['-r', '--no-preserve=mode', Dir, source]);
       await fs.mkdir(path.join(source, 'webui/static'), { recursive: true });
       await fs.writeFile(path.join(source, 'webui/static/index.html'), '');
+      const module = json(await run('go', ['mod', 'download', '-json', 'github.com/go-acme/lego/v4'], { cwd: source }));
+      await run('cp', ['-r', '--no-preserve=mode', module.Dir, lego]);
+      await fs.writeFile(path.join(lego, 'providers/dns/zz_gen_dns_providers.go'), NO_DNS_PROVIDERS);
+      await run('go', ['mod', 'edit', `-replace=github.com/go-acme/lego/v4=${lego}`], { cwd: source });
       await run('go', ['build', '-o', file, './cmd/traefik'], { cwd: source, env: { ...process.env, CGO_ENABLED: '0' } });
-      await fs.rm(source, { recursive: true });
+      await Promise.all([source, lego].map((one) => fs.rm(one, { recursive: true })));
     });
   }
 
@@ -177,6 +185,24 @@ export class Envoy extends Ingress {
   async command(file) {
     return { args: ['--config-path', file, '--use-dynamic-base-id', '--concurrency', '1', '--log-level', 'warn'] };
   }
+}
+
+const NO_DNS_PROVIDERS = `package dns
+
+import (
+	"errors"
+
+	"github.com/go-acme/lego/v4/challenge"
+)
+
+func NewDNSChallengeProviderByName(string) (challenge.Provider, error) {
+	return nil, errors.New("left out")
+}
+`;
+
+/** The document in what a command printed, its warnings left out. */
+function json(printed) {
+  return JSON.parse(printed.slice(printed.indexOf('{'), printed.lastIndexOf('}') + 1));
 }
 
 /** Makes a file if it is not there; gives its path. */
