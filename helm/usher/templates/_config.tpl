@@ -56,6 +56,12 @@
 {{- .Values.config.prefix | default "/_usher" | trimSuffix "/" -}}
 {{- end -}}
 
+{{/* The endpoints that gateways ask at, as JSON. */}}
+{{- define "usher.questions" -}}
+{{- $prefix := include "usher.prefix" . -}}
+{{- list (printf "%s/auth" $prefix) (printf "%s/forward-auth" $prefix) (printf "%s/ext-authz" $prefix) | toJson -}}
+{{- end -}}
+
 {{/* Whether pods can share the store. SQLite and memory belong to one process. */}}
 {{- define "usher.sharedStore" -}}
 {{- $store := .Values.config.store | default "" -}}

@@ -21,6 +21,7 @@ CRDS = {
     ],
     "envoy-gateway": [
         "charts/gateway-crds-helm/templates/generated/gateway.envoyproxy.io_securitypolicies.yaml",
+        "charts/gateway-crds-helm/templates/generated/gateway.envoyproxy.io_httproutefilters.yaml",
     ],
     "traefik": [
         "traefik/crds/traefik.io_middlewares.yaml",
