@@ -152,6 +152,18 @@ async fn each_app_is_found_by_host_and_path() {
             Some("alice@example.com")
         );
         assert_eq!(tasks.header("x-forwarded-user"), None);
+        // The rules of one app do not decide on what another could read.
+        for target in [
+            "/tasks/../admin/x",
+            "/tasks/..%2fadmin/x",
+            "/tasks;/admin/x",
+        ] {
+            let answer = Question::of(front, target).by(&alice).ask(usher).await;
+            assert!(
+                denies(&answer, front.malformed()),
+                "{front:?} {target} {answer:?}"
+            );
+        }
     }
 }
 
