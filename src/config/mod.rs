@@ -408,6 +408,26 @@ pub enum Preset {
     RemoteUser,
     /// `X-WEBAUTH-*` with one role.
     Grafana,
+    /// `X-JWT-Assertion` alone.
+    GrafanaJwt,
+    /// `X-WEBAUTH-USER`, `-EMAIL`, `-FULLNAME`: Gitea and Forgejo.
+    Gitea,
+    /// `X-Forwarded-User`, `-Mail`, `-DisplayName`, `-Groups` with `|` between groups.
+    Jenkins,
+    /// `X-Forwarded-Login`, `-Name`, `-Email`, `-Groups`.
+    Sonarqube,
+    /// `X-Proxy-User`, `X-Proxy-Roles`.
+    Opensearch,
+    /// `Remote-User`, `-User-Email`, `-User-Group` with `|` between groups.
+    Netbox,
+    /// `X-Remote-User` alone: Superset and Airflow.
+    Superset,
+    /// `Remote-User` alone.
+    Paperless,
+    /// `Remote-User` alone.
+    Miniflux,
+    /// `X-Forwarded-User`, `-Email`, `-Name`, `-Groups` and one `-Role`.
+    OpenWebui,
     /// A map of one's own: header name to source, in the order of the file.
     Custom(Vec<(http::HeaderName, HeaderSource)>),
 }

@@ -7,8 +7,7 @@ use super::cookies;
 use super::presets;
 use crate::config::{App, Preset};
 
-/// Names of one meaning, folded. Hop-by-hop fields (RFC 9110 7.6.1), those that the data plane sets itself, and
-/// identity headers beyond the families.
+/// Names of one meaning, folded. Hop-by-hop fields (RFC 9110 7.6.1), and those that the data plane sets itself.
 const NAMES: &[&str] = &[
     "connection",
     "forwarded",
@@ -22,9 +21,6 @@ const NAMES: &[&str] = &[
     "upgrade",
     "x-host",
     "x-http-host-override",
-    "x-jwt-assertion",
-    "x-proxy-roles",
-    "x-proxy-user",
     "x-real-ip",
     "x-request-id",
 ];

@@ -305,6 +305,16 @@ fn headers(
             RawPreset::Oauth2Proxy => Preset::Oauth2Proxy,
             RawPreset::RemoteUser => Preset::RemoteUser,
             RawPreset::Grafana => Preset::Grafana,
+            RawPreset::GrafanaJwt => Preset::GrafanaJwt,
+            RawPreset::Gitea => Preset::Gitea,
+            RawPreset::Jenkins => Preset::Jenkins,
+            RawPreset::Sonarqube => Preset::Sonarqube,
+            RawPreset::Opensearch => Preset::Opensearch,
+            RawPreset::Netbox => Preset::Netbox,
+            RawPreset::Superset => Preset::Superset,
+            RawPreset::Paperless => Preset::Paperless,
+            RawPreset::Miniflux => Preset::Miniflux,
+            RawPreset::OpenWebui => Preset::OpenWebui,
         },
     };
     let user = match raw.user.as_ref().map(|user| user.value) {
@@ -313,6 +323,8 @@ fn headers(
         Some(RawUserSource::Username) => UserSource::Username,
         Some(RawUserSource::Account) => UserSource::Account,
         None if preset == Preset::Usher => UserSource::Id,
+        // Gitea takes no `@` in a name.
+        None if preset == Preset::Gitea => UserSource::Username,
         None => UserSource::Email,
     };
     let callback = app

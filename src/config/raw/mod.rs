@@ -381,7 +381,7 @@ record! {
         optional preset: RawPreset,
         /// Headers of one's own instead of a preset: name to what it carries.
         optional map: Table<RawHeaderSource>,
-        /// What the user header holds; absent: `id` for the preset `usher`, else `email`.
+        /// What the user header holds; absent: `id` for the preset `usher`, `username` for `gitea`, else `email`.
         optional user: RawUserSource,
     }
 }
@@ -393,8 +393,18 @@ choice! {
         Oauth2Proxy = "oauth2-proxy",
         RemoteUser = "remote-user",
         Grafana = "grafana",
+        GrafanaJwt = "grafana-jwt",
+        Gitea = "gitea",
+        Jenkins = "jenkins",
+        Sonarqube = "sonarqube",
+        Opensearch = "opensearch",
+        Netbox = "netbox",
+        Superset = "superset",
+        Paperless = "paperless",
+        Miniflux = "miniflux",
+        OpenWebui = "open-webui",
     }
-    later { "gitea", "jenkins", "nextcloud", "gitlab", "airflow", "kibana", "superset", "jupyterhub", "redmine" }
+    later { "nextcloud", "gitlab", "airflow", "kibana", "jupyterhub", "redmine" }
 }
 
 choice! {
