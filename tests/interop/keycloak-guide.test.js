@@ -1,10 +1,12 @@
 // docs/idps/keycloak.md, followed word by word: a client made as it says, the configs that it shows, what `usher check` prints.
+// And the code of docs/security.md, by which an app verifies the signed header.
 import assert from 'node:assert/strict';
 import fs from 'node:fs/promises';
 import http from 'node:http';
 import path from 'node:path';
 import { execFile } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
+import { verifier } from '../../docs/verify-jwt/verify.mjs';
 import { Person, request } from './lib/http.js';
 import { KeycloakSaml } from './lib/keycloak-saml.js';
 import { repository, usherBinary, work } from './lib/places.js';
@@ -132,6 +134,21 @@ describe('the guide for Keycloak', { timeout: 600_000 }, () => {
       const { person, me } = await signIn('bob');
       assert.deepEqual(me.roles, ['editor']);
       assert.equal(me.user.email, 'bob@acme.example');
+
+      const seen = (await person.fetch(`${site}/`)).json;
+      const token = seen['x-usher-jwt'];
+      const [issuer, jwks] = [site, `${site}/_usher/jwks.json`];
+      const claims = await verifier({ issuer, app: 'wiki', jwks })(token);
+      assert.deepEqual([claims.sub, claims.roles], [seen['x-forwarded-user'], ['editor']]);
+      const [head, body, signature] = token.split('.');
+      const forged = Buffer.from(JSON.stringify({ ...claims, roles: ['admin'] })).toString('base64url');
+      for (const [how, wrong] of [
+        [{ issuer, app: 'wiki', jwks }, `${head}.${forged}.${signature}`],
+        [{ issuer, app: 'wiki', jwks }, `${head}.${body}.`],
+        [{ issuer, app: 'other', jwks }, token],
+        [{ issuer: 'https://elsewhere.example', app: 'wiki', jwks }, token],
+      ]) await assert.rejects(verifier(how)(wrong), wrong);
+      await assert.rejects(verifier({ issuer, app: 'wiki', jwks })(token, claims.exp + 31), /expired/);
 
       // An administrator's "Sign out" ends the session here.
       const { id } = await peer.user('bob');

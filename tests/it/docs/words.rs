@@ -25,6 +25,8 @@ pub(super) struct Known {
     sources: String,
     /// What the example and the pages themselves give names to.
     variables: Vec<String>,
+    /// Paths of the chart's values.
+    values: Vec<String>,
 }
 
 impl Known {
@@ -58,6 +60,7 @@ impl Known {
             endpoints: endpoints(root),
             sources: one_line(&sources),
             variables,
+            values: values(root),
         }
     }
 
@@ -121,7 +124,9 @@ pub(super) fn check(page: &Page, known: &Known) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut add = |line: usize, what: String| faults.push(Fault::new(page, line, what));
     for (line, span) in page.code_spans() {
-        if let Some(key) = unknown_key(span, known) {
+        if let Some(key) =
+            unknown_key(span, known).filter(|key| !known.values.iter().any(|value| value == key))
+        {
             add(
                 line,
                 format!("`{key}` is no key of the config (usher schema --markdown)"),
@@ -289,6 +294,22 @@ fn endpoints(root: &Path) -> Vec<Vec<String>> {
     let besides = ["scim/*/v2/**", "auth", "forward-auth", "ext-authz/**"];
     found.extend(besides.map(|path| path.split('/').map(str::to_owned).collect()));
     found
+}
+
+/// What `helm/usher` takes: pages about it name its values in the same way.
+fn values(root: &Path) -> Vec<String> {
+    fn walk(record: &serde_json::Value, path: &str, into: &mut Vec<String>) {
+        let properties = record["properties"].as_object();
+        for (key, inner) in properties.into_iter().flatten() {
+            let path = format!("{path}{key}");
+            walk(inner, &format!("{path}."), into);
+            into.push(path);
+        }
+    }
+    let text = std::fs::read_to_string(root.join("helm/usher/values.schema.json")).unwrap();
+    let mut paths = Vec::new();
+    walk(&serde_json::from_str(&text).unwrap(), "", &mut paths);
+    paths
 }
 
 fn read_sources(folder: &Path, into: &mut String) {
