@@ -333,8 +333,8 @@ pub struct App {
     pub path: String,
     /// The origin that its flow runs at.
     pub public_url: PublicUrl,
-    /// Where requests go.
-    pub upstream: Upstream,
+    /// Where requests go; none: the app is behind forward-auth alone, and usher forwards nothing to it.
+    pub upstream: Option<Upstream>,
     /// Access rules; none configured: one that allows whoever is signed in.
     pub access: Vec<AccessRule>,
     /// What the app is told, and how.

@@ -75,6 +75,13 @@ impl ForwardedIdentity {
         &self.fields
     }
 
+    /// Every name that [`ForwardedIdentity::fields`] can have for this app.
+    pub fn names(app: &App) -> Vec<HeaderName> {
+        let mut names = presets::names(&app.headers.preset);
+        names.push(GROUPS_OVERAGE);
+        names
+    }
+
     /// When it must be made again: half the token's life after it was signed, and never after the session's end.
     pub fn renew_at(&self) -> Timestamp {
         self.renew_at

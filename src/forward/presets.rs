@@ -1,5 +1,7 @@
 //! Which headers each preset sends, what they carry, and how values are written for its apps.
 
+use http::HeaderName;
+
 use crate::config::{HeaderSource, Preset};
 
 /// `X-Forwarded-*` and the signed JWT.
@@ -118,6 +120,15 @@ const ALL: &[Preset] = &[
 /// Every name that a fixed preset uses.
 pub(super) fn all_names() -> impl Iterator<Item = &'static str> {
     ALL.iter().flat_map(fields).map(|(name, _)| *name)
+}
+
+/// Every name by which an app of this preset is told who somebody is.
+pub(super) fn names(preset: &Preset) -> Vec<HeaderName> {
+    if let Preset::Custom(map) = preset {
+        return map.iter().map(|(name, _)| name.clone()).collect();
+    }
+    let names = fields(preset).iter().map(|(name, _)| *name);
+    names.map(HeaderName::from_static).collect()
 }
 
 /// The fixed fields of a preset; none for a custom map, which has its own.

@@ -159,6 +159,7 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
       'a rolling update over SQLite': ['proxy', { strategy: { type: 'RollingUpdate' } }, /strategy\.type is RollingUpdate.*\s+Leave strategy empty/],
       'a budget that blocks every drain': ['proxy', { podDisruptionBudget: { enabled: true, minAvailable: 1 } }, /minAvailable is 1 of 1 pods.*\s+Write podDisruptionBudget\.maxUnavailable: 1/],
       'a budget of all pods': ['proxy', { podDisruptionBudget: { enabled: true, minAvailable: '100%' } }, /minAvailable is 100% of 1 pods/],
+      'trust in everybody': ['proxy', { config: { trusted_proxies: ['10.0.0.0/8', '0.0.0.0/0'] } }, /config\.trusted_proxies has 0\.0\.0\.0\/0, so everybody.*\s+Write the network/],
       'a client secret as text': ['proxy', { config: { identity_providers: [{ id: 'acme', oidc: { issuer: 'https://login.acme.example', client_id: 'usher', client_secret: 'hunter2' } }] } }, /config\.identity_providers\[0\]\.oidc\.client_secret is written as text.*\s+Write \{ env: NAME \}/],
       'a webhook secret as text in a list': ['proxy', { config: { apps: [{ id: 'wiki', upstream: 'http://wiki.default.svc:3000', provisioning: { callback: { url: 'http://wiki.default.svc:3000/users', secret: ['whsec_AAAA'] } } }] } }, /config\.apps\[0\]\.provisioning\.callback\.secret is written as text/],
       'a key that seals as text': ['proxy', { config: { keys: { seal: ['0123456789abcdef0123456789abcdef'] } } }, /config\.keys\.seal is written as text/],
@@ -226,6 +227,7 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
       [{ livenessProbe: { httpGet: { path: '/' } } }, /httpGet/],
       [{ extraEnv: [{ nam: 'A' }] }, /nam/],
       [{ persistence: { accessModes: ['ReadOnlyMany'] } }, /accessModes/],
+      [{ service: { spec: { selector: { app: 'wiki' } } } }, /selector/],
     ]) {
       await assert.rejects(template(await over('proxy', values)), (error) => {
         assert.match(error.message, /values don't meet the specifications of the schema/);
@@ -253,6 +255,13 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     assert.match(text, /headers: 12345678\n/);
   });
 
+  test('a null takes the user away, for clusters that give each container one of their own', async () => {
+    const without = { runAsUser: null, runAsGroup: null };
+    const { spec } = only(await documents(await template(await over('proxy', { podSecurityContext: { ...without, fsGroup: null }, securityContext: without }))), 'Deployment').spec.template;
+    assert.deepEqual(Object.keys(spec.securityContext).sort(), ['fsGroupChangePolicy', 'runAsNonRoot', 'seccompProfile']);
+    assert.ok(!Object.keys(spec.containers[0].securityContext).some((key) => /^runAs(User|Group)$/.test(key)));
+  });
+
   test('with a network policy nobody gets past usher to the app in its pod', async () => {
     const list = await documents(await template(path.join(chart, 'ci/sidecar-values.yaml')));
     const policy = only(list, 'NetworkPolicy');
@@ -260,6 +269,14 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     assert.deepEqual(policy.spec.ingress.flatMap(({ ports }) => ports.map(({ port }) => port)), [4180, 4182]);
     for (const service of kinds(list, 'Service')) assert.deepEqual(service.spec.selector, { app: 'wiki' });
     assert.equal(kinds(list, 'Deployment').length + kinds(list, 'ServiceAccount').length, 0);
+  });
+
+  test('a network policy that lets only some read the metrics lets the pod of `helm test` too', async () => {
+    const list = await documents(await template(path.join(chart, 'ci/proxy-full-values.yaml')));
+    const rule = only(list, 'NetworkPolicy').spec.ingress.find(({ ports }) => ports[0].port === 4182);
+    const pod = only(list, 'Pod').metadata.labels;
+    const selectors = rule.from.flatMap(({ podSelector }) => podSelector ? [Object.entries(podSelector.matchLabels)] : []);
+    assert.ok(rule.from.length === 2 && selectors.some((labels) => labels.every(([name, value]) => pod[name] === value)), JSON.stringify(rule));
   });
 
   test('a gateway copies every field that the presets of the apps send', async () => {

@@ -7,6 +7,7 @@ mod admin_pages;
 mod attacks;
 mod audit;
 mod docs;
+mod forward_auth;
 mod layers;
 mod local;
 mod logout;

@@ -300,8 +300,9 @@ record! {
         default("/") path: Text,
         /// The origin that its sign-in runs at; absent: the top-level one.
         optional public_url: Text,
-        /// Where requests go: `http://host:port`, `https://host:port` or `unix:/path/to/socket`.
-        required upstream: Text,
+        /// Where requests go: `http://host:port`, `https://host:port` or `unix:/path/to/socket`. Absent: the app is behind forward-auth
+        /// only, by a proxy of `trusted_proxies`.
+        optional upstream: Text,
         /// Rules; the first that matches decides, and without a match the answer is 403. Absent: whoever is signed in.
         optional access: List<RawRule>,
         /// How the app is told who somebody is.

@@ -95,7 +95,7 @@ fn the_example_parses_and_means_what_it_says() {
     assert_eq!(map[0], ("x-user".parse().unwrap(), HeaderSource::User));
     assert_eq!(
         config.apps[1].upstream,
-        Upstream::Unix("/run/reports.sock".into())
+        Some(Upstream::Unix("/run/reports.sock".into()))
     );
 }
 
