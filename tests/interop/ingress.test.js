@@ -264,6 +264,14 @@ function suite(make, { title = make.name, more = () => {} } = {}) {
       assert.equal((await request(`${proxy.origin}/form`, { method: 'POST', body })).status, 401);
     });
 
+    test('somebody with many groups gets through with all of them', async () => {
+      const groups = Array.from({ length: 420 }, (_, index) => `department-${1000 + index}`);
+      await peer.setGroups('frank', groups);
+      const { page } = await signedIn('frank');
+      assert.equal(page.status, 200, `${page.status} ${page.text.slice(0, 300)}`);
+      assert.deepEqual(page.json.headers['x-forwarded-groups'].split(','), groups);
+    });
+
     test('a CORS preflight passes where a rule lets it', async () => {
       const headers = { origin: 'https://elsewhere.example', 'access-control-request-method': 'POST' };
       const open = await request(`${proxy.origin}/api/x`, { method: 'OPTIONS', headers });
