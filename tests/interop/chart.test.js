@@ -250,6 +250,13 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     assert.equal(await strategy({ config: { store: 'postgres://db/usher' }, replicaCount: 2 }), 'RollingUpdate');
   });
 
+  test('a sidecar, which ends after the app, waits for nothing unless told to', async () => {
+    const timeouts = async (name, more) => (await documents(only(await documents(await template(await over(name, more))), 'ConfigMap').data['usher.yaml']))[0].timeouts;
+    assert.deepEqual(await timeouts('sidecar', { config: { timeouts: { drain: '9s' } } }), { drain: '9s', linger: 'none' });
+    assert.deepEqual(await timeouts('sidecar', { config: { timeouts: { linger: '2s' } } }), { linger: '2s' });
+    assert.equal(await timeouts('proxy', {}), undefined);
+  });
+
   test('numbers of the config are written as they were', async () => {
     const text = await template(await over('proxy', { config: { limits: { headers: 12345678 } } }));
     assert.match(text, /headers: 12345678\n/);
@@ -331,6 +338,28 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     } finally {
       await usher.kill();
     }
+  });
+
+  test("usher's endpoints for gateways are not led to from the outside", async () => {
+    const questions = ['/_usher/auth', '/_usher/forward-auth', '/_usher/ext-authz'];
+    const of = async (name) => documents(await template(path.join(chart, 'ci', `forward-auth-${name}-values.yaml`)));
+    for (const name of ['envoy-gateway', 'own-routes']) {
+      const list = await of(name);
+      const route = kinds(list, 'HTTPRoute').find(({ metadata }) => metadata.name === 'wiki-usher');
+      const away = route.spec.rules.find(({ filters }) => filters?.[0].extensionRef.name === only(list, 'HTTPRouteFilter').metadata.name);
+      assert.deepEqual(away.matches.map((match) => match.path.value), questions);
+      assert.equal(away.backendRefs, undefined);
+    }
+    const [own] = only(await of('traefik'), 'IngressRoute').spec.routes;
+    const without = new RegExp(/!PathRegexp\(`(.*)`\)/.exec(own.match)[1]);
+    for (const path of questions) assert.ok(without.test(path) && without.test(`${path}/x`), path);
+    assert.ok(!without.test('/_usher/oidc/acme/callback') && !without.test('/_usher/authority'));
+    const deny = kinds(await of('istio'), 'AuthorizationPolicy').find(({ spec }) => spec.action === 'DENY');
+    assert.deepEqual(deny.spec.rules[0].to[0].operation.paths, questions.flatMap((path) => [path, `${path}/*`]));
+    const nginx = kinds(await of('ingress-nginx'), 'Ingress').find(({ metadata }) => metadata.annotations?.['nginx.ingress.kubernetes.io/auth-url']);
+    const paths = nginx.spec.rules[0].http.paths;
+    assert.deepEqual(paths.map((one) => one.path), ['/', ...questions]);
+    assert.ok(paths.every(({ backend }) => backend.service.name === 'wiki'));
   });
 
   test('the alerts are those of files/alerts.yaml, but for those that are left out', async () => {

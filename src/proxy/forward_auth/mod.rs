@@ -144,8 +144,16 @@ async fn judge<'a>(
     let here = |refusal| Denied::Refused(refusal, Some(site));
     let target = Target::parse(parts.uri.path()).map_err(here)?;
     let place = match locate::place(view, site, &target).map_err(here)? {
-        // The proxy sends it to usher, which asks for what each of its endpoints needs.
+        // The proxy sends it to usher, which asks for what each of its endpoints needs. These are for proxies alone: the answer would
+        // show a client what only the app may see.
         At::Own => {
+            let mut readings = target.readings().iter();
+            if readings.any(|path| Dialect::of(&config.prefix, path).is_some()) {
+                return Err(here(Refusal::new(
+                    Reason::NotFound,
+                    "forward-auth is for proxies alone",
+                )));
+            }
             exchange.outcome = Outcome::Own;
             return Ok(nobody(site));
         }
@@ -213,7 +221,9 @@ fn identity(firewall: &Firewall, admission: &Admission) -> HeaderMap {
 /// The names that the apps of a site know, all empty.
 fn nobody(site: &Site) -> HeaderMap {
     let apps = site.apps.iter();
-    let names: Vec<_> = apps.flat_map(|app| ForwardedIdentity::names(app)).collect();
+    let mut names: Vec<_> = apps.flat_map(|app| ForwardedIdentity::names(app)).collect();
+    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup();
     empty(&names)
 }
 
