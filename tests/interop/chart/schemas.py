@@ -23,7 +23,6 @@ CRDS = {
         "charts/gateway-crds-helm/templates/generated/gateway.envoyproxy.io_clienttrafficpolicies.yaml",
         "charts/gateway-crds-helm/templates/generated/gateway.envoyproxy.io_httproutefilters.yaml",
         "charts/gateway-crds-helm/templates/generated/gateway.envoyproxy.io_securitypolicies.yaml",
-        "charts/gateway-crds-helm/templates/generated/gateway.envoyproxy.io_httproutefilters.yaml",
     ],
     "traefik": [
         "traefik/crds/traefik.io_middlewares.yaml",
