@@ -99,6 +99,28 @@ fn every_link_between_the_docs_leads_somewhere() {
 }
 
 #[test]
+fn every_page_is_in_the_index() {
+    let pages = page::pages(root());
+    let index = pages
+        .iter()
+        .find(|page| page.path == Path::new("docs/README.md"));
+    let prose: String = index
+        .unwrap()
+        .prose
+        .iter()
+        .map(|(_, line)| line.as_str())
+        .collect();
+    let missing: Vec<Fault> = pages
+        .iter()
+        .filter_map(|page| Some((page, page.path.strip_prefix("docs").ok()?)))
+        .filter(|(_, path)| *path != Path::new("README.md"))
+        .filter(|(_, path)| !prose.contains(&format!("]({})", path.display())))
+        .map(|(page, _)| Fault::new(page, 1, "no link in docs/README.md leads here".to_owned()))
+        .collect();
+    none(&missing);
+}
+
+#[test]
 fn every_key_path_variable_and_command_that_the_docs_name_exists() {
     let pages = page::pages(root());
     let known = known(&pages);
