@@ -18,7 +18,7 @@ ARG CARGO_PROFILE_RELEASE_OPT_LEVEL=3
 ARG CARGO_PROFILE_RELEASE_LTO=thin
 ARG CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 ARG CARGO_PROFILE_RELEASE_STRIP=symbols
-ARG FEATURES=""
+ARG FEATURES="otel"
 # The dependencies, in a layer that a change of src leaves alone. Cargo itself can do that with an empty main, so no further
 # tool is needed; the clean takes away only usher's own part, whose files may look older than what was built from the stub.
 COPY Cargo.toml Cargo.lock ./

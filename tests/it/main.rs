@@ -11,6 +11,7 @@ mod forward_auth;
 mod layers;
 mod local;
 mod logout;
+mod metrics_docs;
 mod oidc;
 mod outbox;
 mod saml;
@@ -19,5 +20,7 @@ mod story;
 mod streams;
 mod support;
 mod tls;
+#[cfg(feature = "otel")]
+mod traces;
 mod trust;
 mod two_idps;
