@@ -119,6 +119,9 @@ reasons! {
     /// The access rules or the roles say no.
     Forbidden => FORBIDDEN, "forbidden", "You do not have access to this page",
         "The rules of this app do not open this page to you.", "If you need it, ask whoever manages access to this app.";
+    /// Forward-auth, asked by an address that is not in `trusted_proxies`.
+    UntrustedProxy => FORBIDDEN, "untrusted_proxy", "This proxy is not trusted here",
+        "Only the proxies that usher's config lists may ask whether a request may pass.", "If that address is your proxy, add it to trusted_proxies in usher's config file.";
     /// Somebody who is no admin at the admin pages.
     AdminOnly => FORBIDDEN, "admin_only", "These pages are for administrators",
         "You are signed in, but none of your groups may administer usher.", "Ask whoever runs usher to add you to a group of admin.allow.";

@@ -5,6 +5,7 @@ mod admin;
 mod admin_request;
 mod outbox;
 mod status;
+mod stop;
 mod tls;
 
 use std::io;
@@ -17,9 +18,9 @@ use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 
 use self::status::StatusPage;
+pub use self::stop::Stop;
 use self::tls::Certificate;
 use crate::admin::reload::Reloads;
 use crate::proxy::{Connector, LogWriter, Totals, Worker, WorkerStats, serve_connection};
@@ -142,9 +143,9 @@ impl Server {
         self.admin.as_ref().map(|(_, address)| *address)
     }
 
-    /// Serves until `stop` fires; then accepts nothing more, finishes what is in flight and returns: when all is done,
-    /// or after `timeouts.drain`. The access log goes to the standard output where events of level `info` are logged.
-    pub async fn serve(self, stop: CancellationToken) {
+    /// Serves until it is told to stop, and `timeouts.linger` longer; then accepts nothing more, finishes what is in flight and
+    /// returns: when all is done, or after `timeouts.drain`. The access log goes to the standard output where events of level `info` are logged.
+    pub async fn serve(self, stop: Stop) {
         let log = tracing::enabled!(tracing::Level::INFO)
             .then(|| Box::new(io::stdout()) as Box<dyn io::Write + Send>);
         if let Err(error) = self.serve_with_log(stop, log).await {
@@ -158,7 +159,7 @@ impl Server {
     /// Where a thread cannot be started.
     pub async fn serve_with_log(
         self,
-        stop: CancellationToken,
+        stop: Stop,
         log: Option<Box<dyn io::Write + Send>>,
     ) -> Result<(), ServeError> {
         let log = LogWriter::start(log).map_err(ServeError::Thread)?;
@@ -174,7 +175,7 @@ impl Server {
                 counted,
                 connector.clone(),
                 // Of its own, so that asking for it touches no other thread.
-                stop.child_token(),
+                stop.drain().child_token(),
             );
             ends.push(start_thread(place, listener, worker, acceptor.clone())?);
         }
@@ -186,9 +187,20 @@ impl Server {
             sessions: Box::new(move || sessions.load().sessions.cached()),
         };
         let page = StatusPage::new(state, totals, stop.clone());
-        let outbox = outbox::work(Arc::clone(&self.state), stop.clone());
+        let outbox = outbox::work(Arc::clone(&self.state), stop.drain().clone());
+        let linger = {
+            // Who is not asked whether usher is ready has nobody to wait for.
+            let (state, asked) = (Arc::clone(&self.state), self.status.is_some());
+            let told = stop.clone();
+            async move {
+                let linger = || state.load().config.timeouts.linger;
+                told.drain_after(|| if asked { linger() } else { Duration::ZERO })
+                    .await;
+            }
+        };
         let aside = async {
             tokio::join!(
+                linger,
                 status::serve(self.status.map(|(listener, _)| listener), page),
                 watch(self.tls),
                 outbox,
@@ -200,7 +212,7 @@ impl Server {
             log: log.log(),
         };
         let listener = self.admin.map(|(listener, _)| listener);
-        let admin = admin::serve(listener, admin, stop);
+        let admin = admin::serve(listener, admin, stop.drain().clone());
         tokio::select! {
             _ = async { tokio::join!(all(ends), admin) } => {}
             _ = aside => {}

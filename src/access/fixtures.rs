@@ -29,10 +29,10 @@ pub(crate) fn app() -> App {
         hosts: vec!["wiki.example".into()],
         path: "/".into(),
         public_url: public_url(),
-        upstream: Upstream::Http {
+        upstream: Some(Upstream::Http {
             host: "127.0.0.1".into(),
             port: 3000,
-        },
+        }),
         access: vec![rule(&[], &[], Allow::SignedIn)],
         headers: HeadersConfig {
             preset: Preset::Usher,

@@ -59,7 +59,27 @@ pub fn decide<'a>(
     method: &Method,
     who: Option<&'a Standing>,
 ) -> Decision<'a> {
-    let mut strictest = Demand::Nothing;
+    decide_from(Demand::Nothing, app, target, method, who)
+}
+
+/// As [`decide`], but only for people who may use the app, on paths for anyone too.
+pub fn decide_for_people<'a>(
+    app: &App,
+    target: &Target,
+    method: &Method,
+    who: Option<&'a Standing>,
+) -> Decision<'a> {
+    decide_from(Demand::Somebody, app, target, method, who)
+}
+
+fn decide_from<'a>(
+    least: Demand,
+    app: &App,
+    target: &Target,
+    method: &Method,
+    who: Option<&'a Standing>,
+) -> Decision<'a> {
+    let mut strictest = least;
     for matched in matches(app, target, method) {
         match matched.demand(who) {
             Demand::NoRule => return forbidden("no access rule matches"),

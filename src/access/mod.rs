@@ -4,5 +4,6 @@ pub mod explain;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod gate;
+pub mod only;
 pub mod standing;
 pub mod target;

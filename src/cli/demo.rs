@@ -6,13 +6,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use clap::Args;
 use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{fail, logs, run, say};
 use crate::config;
 use crate::demo::{self, Demo};
-use crate::server::Server;
+use crate::server::{Server, Stop};
 use crate::usher::Usher;
 
 #[derive(Debug, Args)]
@@ -47,13 +46,13 @@ async fn start(options: &Options) -> Result<ExitCode, String> {
     let server = Server::bind(Arc::clone(&usher), None)
         .await
         .map_err(|error| error.to_string())?;
-    let stop = CancellationToken::new();
+    let stop = Stop::default();
     run::stop_on_signal(stop.clone()).map_err(|error| error.to_string())?;
     if options.check {
         let url = Url::parse(&demo.public_url).map_err(|error| error.to_string())?;
         let serving = tokio::spawn(server.serve(stop.clone()));
         let code = check(&url).await;
-        stop.cancel();
+        stop.now();
         serving.await.map_err(|error| error.to_string())?;
         return Ok(code);
     }

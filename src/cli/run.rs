@@ -10,13 +10,12 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use super::{fail, logs, reload, say_error};
 use crate::admin::reload::Reloads;
 use crate::audit::{Action, By, Entry};
 use crate::config;
-use crate::server::Server;
+use crate::server::{Server, Stop};
 use crate::usher::Usher;
 
 /// How often what is over is forgotten.
@@ -44,7 +43,7 @@ pub(super) async fn run(file: &Path, workers: Option<NonZeroUsize>) -> ExitCode 
         Ok(server) => server.with_reloads(reloads),
         Err(error) => return fail(&error.to_string()),
     };
-    let stop = CancellationToken::new();
+    let stop = Stop::default();
     if let Err(error) = stop_on_signal(stop.clone()) {
         return fail(&format!("signals cannot be heard: {error}"));
     }
@@ -71,16 +70,23 @@ async fn note(usher: &ArcSwap<Usher>, what: &str) {
     usher.load_full().note(&entry, Timestamp::now()).await;
 }
 
-/// SIGTERM and SIGINT begin the drain.
-pub(super) fn stop_on_signal(stop: CancellationToken) -> std::io::Result<()> {
+/// SIGTERM lets usher leave; SIGINT, or a second signal, begins the drain at once.
+pub(super) fn stop_on_signal(stop: Stop) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
         tokio::select! {
-            _ = terminate.recv() => {}
+            _ = terminate.recv() => {
+                stop.leave();
+                tracing::info!("leaving: not ready any more; after timeouts.linger, what is in flight is finished");
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
             _ = interrupt.recv() => {}
         }
-        stop.cancel();
+        stop.now();
         tracing::info!("draining: no new connections, what is in flight is finished");
     });
     Ok(())

@@ -202,7 +202,9 @@ pub struct Timeouts {
     pub response: Duration,
     /// For a connection without a request, and for a tunnel without a byte.
     pub idle: Duration,
-    /// For requests in flight after SIGTERM.
+    /// After SIGTERM, to go on while `/readyz` says no; nobody is waited for without a metrics listener.
+    pub linger: Duration,
+    /// For requests in flight after that.
     pub drain: Duration,
 }
 
@@ -331,8 +333,8 @@ pub struct App {
     pub path: String,
     /// The origin that its flow runs at.
     pub public_url: PublicUrl,
-    /// Where requests go.
-    pub upstream: Upstream,
+    /// Where requests go; none: the app is behind forward-auth alone, and usher forwards nothing to it.
+    pub upstream: Option<Upstream>,
     /// Access rules; none configured: one that allows whoever is signed in.
     pub access: Vec<AccessRule>,
     /// What the app is told, and how.
@@ -406,6 +408,26 @@ pub enum Preset {
     RemoteUser,
     /// `X-WEBAUTH-*` with one role.
     Grafana,
+    /// `X-JWT-Assertion` alone.
+    GrafanaJwt,
+    /// `X-WEBAUTH-USER`, `-EMAIL`, `-FULLNAME`: Gitea and Forgejo.
+    Gitea,
+    /// `X-Forwarded-User`, `-Mail`, `-DisplayName`, `-Groups` with `|` between groups.
+    Jenkins,
+    /// `X-Forwarded-Login`, `-Name`, `-Email`, `-Groups`.
+    Sonarqube,
+    /// `X-Proxy-User`, `X-Proxy-Roles`.
+    Opensearch,
+    /// `Remote-User`, `-User-Email`, `-User-Group` with `|` between groups.
+    Netbox,
+    /// `X-Remote-User` alone: Superset and Airflow.
+    Superset,
+    /// `Remote-User` alone.
+    Paperless,
+    /// `Remote-User` alone.
+    Miniflux,
+    /// `X-Forwarded-User`, `-Email`, `-Name`, `-Groups` and one `-Role`.
+    OpenWebui,
     /// A map of one's own: header name to source, in the order of the file.
     Custom(Vec<(http::HeaderName, HeaderSource)>),
 }

@@ -60,7 +60,7 @@ pub async fn answer(
     if let Some((idp, path)) = scim::place(usher, parts.uri.path()) {
         let (idp, path) = (idp.to_owned(), path.to_owned());
         let response = scim::answer(usher, (parts.clone(), body), (&idp, &path), asked).await;
-        return fitting(&parts, response);
+        return fitting(&parts.method, response);
     }
     let call = Call {
         usher,
@@ -73,12 +73,12 @@ pub async fn answer(
         Ok(response) => response,
         Err(refusal) => call.refuse(&refusal),
     };
-    fitting(&parts, response)
+    fitting(&parts.method, response)
 }
 
 /// A HEAD gets the same fields and no body.
-fn fitting(request: &Parts, response: Response<String>) -> Response<String> {
-    if request.method == Method::HEAD {
+pub fn fitting(method: &Method, response: Response<String>) -> Response<String> {
+    if method == Method::HEAD {
         pages::for_head(response)
     } else {
         response
@@ -179,7 +179,7 @@ impl Call<'_> {
     }
 }
 
-/// What a request to `app` gets that needs a sign-in: a redirect for a navigation, else 401 JSON.
+/// What a request to `app` gets that needs a sign-in: a redirect for a navigation, else 401 JSON. The caller makes it [`fitting`].
 pub fn needs_sign_in(
     usher: &Usher,
     app: &App,
@@ -188,7 +188,7 @@ pub fn needs_sign_in(
 ) -> Response<String> {
     let form = form_of(request);
     let url = sign_in_url(usher, &app.public_url.origin, return_target(request, form));
-    let response = match form {
+    match form {
         Form::Page => pages::redirect(&url, false),
         Form::Json => {
             let refusal = Refusal::new(Reason::SignInRequired, "no session");
@@ -196,11 +196,10 @@ pub fn needs_sign_in(
                 pages::refusal(&refusal, form, context, Some(&url))
             })
         }
-    };
-    fitting(request, response)
+    }
 }
 
-/// What a request to an app gets that is refused: a page for a navigation, else JSON. The caller logs it.
+/// What a request to an app gets that is refused: a page for a navigation, else JSON. The caller logs it and makes it [`fitting`].
 pub fn refused(
     usher: &Usher,
     refusal: &Refusal,
@@ -210,10 +209,9 @@ pub fn refused(
     let form = form_of(request);
     let origin = &asked.site.public_url.origin;
     let url = sign_in_url(usher, origin, return_target(request, form));
-    let response = with_context(usher, asked, |context| {
+    with_context(usher, asked, |context| {
         pages::refusal(refusal, form, context, Some(&url))
-    });
-    fitting(request, response)
+    })
 }
 
 /// Only a navigation says where to come back to: a script's address is no page.

@@ -4,11 +4,11 @@ use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cookies;
+use super::identity::ForwardedIdentity;
 use super::presets;
 use crate::config::{App, Preset};
 
-/// Names of one meaning, folded. Hop-by-hop fields (RFC 9110 7.6.1), those that the data plane sets itself, and
-/// identity headers beyond the families.
+/// Names of one meaning, folded. Hop-by-hop fields (RFC 9110 7.6.1), and those that the data plane sets itself.
 const NAMES: &[&str] = &[
     "connection",
     "forwarded",
@@ -22,9 +22,6 @@ const NAMES: &[&str] = &[
     "upgrade",
     "x-host",
     "x-http-host-override",
-    "x-jwt-assertion",
-    "x-proxy-roles",
-    "x-proxy-user",
     "x-real-ip",
     "x-request-id",
 ];
@@ -49,6 +46,9 @@ const METHOD_OVERRIDES: &[&str] = &[
     "x-method-override",
 ];
 
+/// Headers that some apps take the target from, after the rules decided on another.
+const TARGET_OVERRIDES: &[&str] = &["x-rewrite-url"];
+
 /// Names are compared up to here; the families are shorter.
 const LONGEST: usize = 128;
 /// Letters, and one for all other characters.
@@ -59,6 +59,8 @@ const LETTERS: usize = 27;
 pub struct Firewall {
     /// Sorted; of at most [`LONGEST`] bytes each.
     folded: Vec<String>,
+    /// The names by which this app is told who somebody is.
+    own: Vec<HeaderName>,
     /// How names and families begin: for each first letter, a bit for each second one. Most headers end here.
     initials: [u32; LETTERS],
 }
@@ -84,7 +86,32 @@ impl Firewall {
             let (first, second) = initial(name.as_bytes());
             initials[first] |= second;
         }
-        Self { folded, initials }
+        let own = ForwardedIdentity::names(app);
+        Self {
+            folded,
+            own,
+            initials,
+        }
+    }
+
+    /// The names by which this app is told who somebody is: all that a proxy has to copy from a forward-auth answer.
+    pub fn own(&self) -> &[HeaderName] {
+        &self.own
+    }
+
+    /// Whether a client's header would reach the app past a proxy that overwrites only [`Firewall::own`], and mislead it: another spelling of a
+    /// name that is ours, an identity header of another preset, or one that changes method or target after the rules decided on them.
+    pub fn evades(&self, name: &HeaderName) -> bool {
+        if !self.drops(name) || self.own.contains(name) {
+            return false;
+        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let name = name.as_str();
+        !name.bytes().all(plain)
+            || name.starts_with("http-")
+            || presets::all_names().any(|known| known == name)
+            || METHOD_OVERRIDES.contains(&name)
+            || TARGET_OVERRIDES.contains(&name)
     }
 
     /// Whether a client's header of that name is dropped: its folded form (lower case, every non-alphanumeric as `-`) is one of ours.
@@ -335,6 +362,54 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_a_proxy_does_not_overwrite_evades_it() {
+        let mut grafana = app();
+        grafana.headers.preset = Preset::Grafana;
+        grafana.access.push(rule(&["/x"], &["GET"], Allow::Anyone));
+        let wall = Firewall::new(&grafana);
+        for (name, evades) in [
+            ("x-webauth-user", false),
+            ("x_webauth_user", true),
+            ("x.webauth.user", true),
+            ("http-x-webauth-user", true),
+            ("http_x_webauth_user", true),
+            ("x_forwarded_uri", true),
+            ("x_real_ip", true),
+            ("x-forwarded-user", true),
+            ("remote-user", true),
+            ("x-usher-jwt", true),
+            ("x-http-method-override", true),
+            ("x-rewrite-url", true),
+            ("x-forwarded-for", false),
+            ("x-forwarded-port", false),
+            ("x-original-url", false),
+            ("x-auth-request-redirect", false),
+            ("x-usher-groups-overage", false),
+            ("accept_language", false),
+            ("connection", false),
+        ] {
+            assert_eq!(
+                wall.evades(&HeaderName::from_static(name)),
+                evades,
+                "{name}"
+            );
+        }
+        let calm = wall_of(&["x-who_am.i"]);
+        assert!(!calm.evades(&HeaderName::from_static("x-who_am.i")));
+        assert!(calm.evades(&HeaderName::from_static("x_who_am_i")));
+        assert!(!calm.evades(&HeaderName::from_static("x-http-method-override")));
+    }
+
+    fn wall_of(names: &[&'static str]) -> Firewall {
+        let mut app = app();
+        let map = names
+            .iter()
+            .map(|name| (HeaderName::from_static(name), HeaderSource::User));
+        app.headers.preset = Preset::Custom(map.collect());
+        Firewall::new(&app)
     }
 
     #[test]

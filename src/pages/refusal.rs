@@ -173,7 +173,10 @@ fn way_out(reason: Reason) -> WayOut {
         | Reason::InvitationExpired
         | Reason::InvitationWithdrawn
         | Reason::InvalidLogout => WayOut::Start,
-        Reason::UnknownHost | Reason::BodyTooLarge | Reason::HeadersTooLarge => WayOut::None,
+        Reason::UnknownHost
+        | Reason::UntrustedProxy
+        | Reason::BodyTooLarge
+        | Reason::HeadersTooLarge => WayOut::None,
     }
 }
 

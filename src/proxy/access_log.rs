@@ -28,6 +28,8 @@ pub(crate) struct Line<'a> {
     pub(crate) path: &'a str,
     pub(crate) app: Option<&'a str>,
     pub(crate) user: Option<&'a str>,
+    /// The forward-auth endpoint, where a proxy asked about the request instead of sending it.
+    pub(crate) asked_at: Option<&'a str>,
     pub(crate) outcome: &'a str,
     pub(crate) status: u16,
     pub(crate) micros: u64,
@@ -183,6 +185,7 @@ impl Buffer {
         for (name, value) in [
             (",\"app\":", line.app),
             (",\"user\":", line.user),
+            (",\"forward_auth\":", line.asked_at),
             (",\"outcome\":", Some(line.outcome)),
             (",\"cause\":", line.cause),
         ] {
@@ -292,6 +295,7 @@ mod tests {
             path,
             app: Some("wiki"),
             user: None,
+            asked_at: None,
             outcome: "public",
             status: 200,
             micros: 1_234,

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 
 use super::cache::{Cached, Known, session_cookie};
 use super::worker::{View, Worker};
-use crate::access::gate::{Admitted, Decision, Visitor, decide};
+use crate::access::gate::{Admitted, Decision, Visitor, decide, decide_for_people};
+use crate::access::only::Only;
+use crate::access::standing::Standing;
 use crate::access::target::Target;
 use crate::config::{App, Site};
 use crate::forward::identity::ForwardedIdentity;
@@ -60,6 +62,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) place: usize,
     pub(crate) target: &'a Target,
     pub(crate) parts: &'a Parts,
+    /// What is asked of people on top of the rules.
+    pub(crate) only: Option<&'a Only>,
     pub(crate) now: Timestamp,
 }
 
@@ -77,12 +81,7 @@ impl Asking<'_> {
         // Before the person is read: see `Streams`.
         let since = session.session.streams.since();
         let known = session.known(self.place, self.app);
-        match decide(
-            self.app,
-            self.target,
-            &self.parts.method,
-            Some(&known.standing),
-        ) {
+        match self.decide(Some(&known.standing)) {
             Decision::Admitted(admitted) => {
                 return self.grant(&admitted, (&session, since), &known);
             }
@@ -94,12 +93,7 @@ impl Asking<'_> {
         Box::pin(usher.ensure_account(self.app, &session.session, self.now)).await?;
         let since = session.session.streams.since();
         let known = session.known(self.place, self.app);
-        match decide(
-            self.app,
-            self.target,
-            &self.parts.method,
-            Some(&known.standing),
-        ) {
+        match self.decide(Some(&known.standing)) {
             Decision::Admitted(admitted) => self.grant(&admitted, (&session, since), &known),
             Decision::NeedsSignIn => Err(Denial::NeedsSignIn),
             Decision::Refused(refusal) => Err(refusal.into()),
@@ -109,6 +103,14 @@ impl Asking<'_> {
             )
             .into()),
         }
+    }
+
+    fn decide<'s>(&self, who: Option<&'s Standing>) -> Decision<'s> {
+        let decide = match self.only {
+            Some(_) => decide_for_people,
+            None => decide,
+        };
+        decide(self.app, self.target, &self.parts.method, who)
     }
 
     /// The session of the request: from this thread's cache, or by the slow path.
@@ -152,7 +154,7 @@ impl Asking<'_> {
     }
 
     fn anonymous(&self) -> Result<Admission, Denial> {
-        match decide(self.app, self.target, &self.parts.method, None) {
+        match self.decide(None) {
             Decision::Admitted(_) => Ok(Admission::Public),
             Decision::NeedsSignIn | Decision::NeedsAccount => Err(Denial::NeedsSignIn),
             Decision::Refused(refusal) => Err(refusal.into()),
@@ -168,6 +170,9 @@ impl Asking<'_> {
         match admitted.visitor() {
             Visitor::Anonymous => return Ok(Admission::Public),
             Visitor::Known { .. } => {}
+        }
+        if let Some(only) = self.only {
+            only.check(&known.standing, &known.person)?;
         }
         let identity = match known.identity(self.now) {
             Some(identity) => identity,

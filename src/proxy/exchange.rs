@@ -9,11 +9,14 @@ use http::{HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 
 use super::access_log::Line;
+use super::admit::Admission;
 use super::cache::Known;
+use super::forward_auth::Dialect;
 use super::request_id::RequestId;
 use super::state::ConnectionState;
 use super::stats::Outcome;
 use super::worker::{View, Worker};
+use crate::refusal::Refusal;
 
 /// One request and what became of it.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct Exchange {
     /// The app's place in the config.
     pub(crate) app: Option<usize>,
     pub(crate) who: Option<Arc<Known>>,
+    /// The endpoint that a proxy asked, where the request was only described.
+    pub(crate) asked_at: Option<Dialect>,
     pub(crate) outcome: Outcome,
     pub(crate) status: StatusCode,
     /// Bytes of the answer's body so far.
@@ -43,13 +48,35 @@ pub(crate) struct Exchange {
     pub(crate) cause: Option<String>,
 }
 
+impl Exchange {
+    /// Notes that it was let in, and as whom.
+    pub(crate) fn admitted(&mut self, admission: &Admission) {
+        self.outcome = match admission {
+            Admission::Public => Outcome::Public,
+            Admission::Known { known, .. } => {
+                self.who = Some(Arc::clone(known));
+                Outcome::Admitted
+            }
+        };
+    }
+
+    /// Notes that it was refused, and why.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        self.outcome = Outcome::Refused(refusal.reason);
+        self.cause = Some(refusal.cause.clone()).filter(|cause| !cause.is_empty());
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
         let now = Instant::now();
         self.connection.end(now);
         let app = self.app.and_then(|place| self.view.app(place));
         let stats = app.map_or(&self.view.no_app, |(_, app, _)| &app.stats);
-        stats.count(self.outcome);
+        match self.asked_at {
+            None => stats.count(self.outcome),
+            Some(_) => stats.count_described(self.outcome),
+        }
         let host = self.host.as_ref().and_then(|host| host.to_str().ok());
         let path = self.target.as_ref().map_or("-", PathAndQuery::path);
         self.worker.log.write(&Line {
@@ -64,6 +91,7 @@ impl Drop for Exchange {
             },
             app: app.map(|(app, _, _)| app.id.as_str()),
             user: self.who.as_ref().map(|known| known.person.user.as_str()),
+            asked_at: self.asked_at.map(Dialect::name),
             outcome: self.outcome.code(),
             status: self.status.as_u16(),
             micros: u64::try_from((now - self.started).as_micros()).unwrap_or(u64::MAX),

@@ -24,12 +24,12 @@ use super::body::{AnswerBody, BodyFault, ClientBody, Progress};
 use super::cache::Cached;
 use super::exchange::Exchange;
 use super::live::LiveStreams;
-use super::pool::{Lease, PoolError};
+use super::pool::{Lease, Pool, PoolError};
 use super::route::{
     Host, Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
 };
 use super::tunnel::Tunnel;
-use super::worker::{AppView, View, Worker};
+use super::worker::{View, Worker};
 use crate::config::{Site, Timeouts};
 use crate::forward::firewall::Firewall;
 use crate::refusal::{Reason, Refusal};
@@ -49,6 +49,8 @@ pub(crate) struct Route<'a> {
     pub(crate) site: &'a Site,
     /// The app's place in the config.
     pub(crate) place: usize,
+    /// Connections to the app.
+    pub(crate) pool: &'a Arc<Pool>,
     pub(crate) host: Host,
     pub(crate) origin: Origin,
     /// The peer's address as a field value.
@@ -139,7 +141,7 @@ pub(crate) async fn forward(
     admission: Admission,
     mut exchange: Box<Exchange>,
 ) -> Result<Response<AnswerBody>, (Refusal, Box<Exchange>)> {
-    let Some((_, app, firewall)) = view.app(route.place) else {
+    let Some((_, _, firewall)) = view.app(route.place) else {
         return Err((Refusal::new(Reason::NotFound, "no such app"), exchange));
     };
     if let Err(refusal) = check_length(&body, view) {
@@ -174,7 +176,7 @@ pub(crate) async fn forward(
 
     let before = std::time::Instant::now();
     let sending = Sending {
-        app,
+        pool: route.pool,
         timeouts: &view.usher.config.timeouts,
         progress: progress.as_deref(),
         worker: &exchange.worker,
@@ -274,7 +276,7 @@ fn whole(error: &dyn std::error::Error) -> String {
 
 /// What a request to an app needs on its way.
 struct Sending<'a> {
-    app: &'a AppView,
+    pool: &'a Arc<Pool>,
     timeouts: &'a Timeouts,
     progress: Option<&'a Progress>,
     worker: &'a Worker,
@@ -291,7 +293,7 @@ impl Sending<'_> {
         &self,
         mut request: Request<ClientBody>,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
-        let mut lease = match self.app.pool.take(self.begun.into_std()) {
+        let mut lease = match self.pool.take(self.begun.into_std()) {
             Some(lease) => lease,
             None => self.connect().await?,
         };
@@ -322,7 +324,7 @@ impl Sending<'_> {
     }
 
     async fn connect(&self) -> Result<Lease, Failure> {
-        Box::pin(self.app.pool.connect(self.timeouts.connect))
+        Box::pin(self.pool.connect(self.timeouts.connect))
             .await
             .map_err(Failure::Connect)
     }

@@ -37,7 +37,7 @@ pub(crate) struct Host {
 
 impl Host {
     /// Checks a `Host` value (RFC 9110 7.2): a name or address, and maybe a port.
-    fn parse(value: HeaderValue) -> Result<Self, Refusal> {
+    pub(crate) fn parse(value: HeaderValue) -> Result<Self, Refusal> {
         let text = value.to_str().map_err(|_| bad("Host is not ASCII"))?;
         let (name, port) = match text.strip_prefix('[') {
             Some(rest) => {

@@ -62,12 +62,35 @@ impl Outcome {
 
 /// Counters of one app on one thread; written by that thread alone.
 #[derive(Debug)]
-pub(crate) struct AppStats(Vec<AtomicU64>);
+pub(crate) struct AppStats {
+    /// Requests that came here.
+    requests: Vec<AtomicU64>,
+    /// Requests that a proxy asked about.
+    described: Vec<AtomicU64>,
+}
 
 impl AppStats {
+    fn new() -> Self {
+        let zeros = || {
+            let zeros = std::iter::repeat_with(|| AtomicU64::new(0));
+            zeros.take(Outcome::COUNT).collect()
+        };
+        Self {
+            requests: zeros(),
+            described: zeros(),
+        }
+    }
+
     /// Counts a request.
     pub(crate) fn count(&self, outcome: Outcome) {
-        if let Some(counter) = self.0.get(outcome.index()) {
+        if let Some(counter) = self.requests.get(outcome.index()) {
+            add(counter, 1);
+        }
+    }
+
+    /// Counts a request that a proxy asked about by forward-auth.
+    pub(crate) fn count_described(&self, outcome: Outcome) {
+        if let Some(counter) = self.described.get(outcome.index()) {
             add(counter, 1);
         }
     }
@@ -97,10 +120,7 @@ impl WorkerStats {
     /// The counters of an app; asked for once for each config.
     pub(crate) fn app(&self, id: &str) -> Arc<AppStats> {
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || {
-            let zeros = std::iter::repeat_with(|| AtomicU64::new(0));
-            Arc::new(AppStats(zeros.take(Outcome::COUNT).collect()))
-        };
+        let fresh = || Arc::new(AppStats::new());
         Arc::clone(apps.entry(id.to_owned()).or_insert_with(fresh))
     }
 
@@ -150,7 +170,7 @@ impl Totals {
             .fold(0, |sum, worker| sum.wrapping_add(of(worker).load(Relaxed)))
     }
 
-    fn requests(&self) -> Vec<(String, Outcome, u64)> {
+    fn requests(&self, of: impl Fn(&AppStats) -> &[AtomicU64]) -> Vec<(String, Outcome, u64)> {
         let mut sums: HashMap<String, Vec<u64>> = HashMap::new();
         for worker in &self.workers {
             let apps = worker.apps.lock().unwrap_or_else(PoisonError::into_inner);
@@ -158,7 +178,7 @@ impl Totals {
                 let sum = sums
                     .entry(app.clone())
                     .or_insert_with(|| vec![0; Outcome::COUNT]);
-                for (sum, counter) in sum.iter_mut().zip(&stats.0) {
+                for (sum, counter) in sum.iter_mut().zip(of(stats)) {
                     *sum += counter.load(Relaxed);
                 }
             }
@@ -179,15 +199,23 @@ impl Totals {
 
 impl Collector for Totals {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let mut requests = encoder.encode_descriptor(
-            "usher_requests",
-            "Requests by app and outcome",
-            None,
-            MetricType::Counter,
-        )?;
-        for (app, outcome, sum) in self.requests() {
-            let labels = [("app", app.as_str()), ("outcome", outcome.code())];
-            ConstCounter::new(sum).encode(requests.encode_family(&labels)?)?;
+        for (name, help, sums) in [
+            (
+                "usher_requests",
+                "Requests by app and outcome",
+                self.requests(|stats| &stats.requests),
+            ),
+            (
+                "usher_forward_auth_requests",
+                "Requests that a proxy asked about by forward-auth, by app and outcome",
+                self.requests(|stats| &stats.described),
+            ),
+        ] {
+            let mut requests = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (app, outcome, sum) in sums {
+                let labels = [("app", app.as_str()), ("outcome", outcome.code())];
+                ConstCounter::new(sum).encode(requests.encode_family(&labels)?)?;
+            }
         }
         let buckets: Vec<(f64, u64)> = BOUNDS
             .iter()
@@ -254,6 +282,9 @@ mod tests {
         workers[1]
             .app("wiki")
             .count(Outcome::Refused(Reason::Forbidden));
+        workers[1]
+            .app("wiki")
+            .count_described(Outcome::Refused(Reason::Forbidden));
         workers[0].added(Duration::from_micros(40));
         workers[1].connection(1);
         let mut registry = Registry::default();
@@ -267,6 +298,7 @@ mod tests {
         for line in [
             "usher_requests_total{app=\"wiki\",outcome=\"admitted\"} 2",
             "usher_requests_total{app=\"wiki\",outcome=\"forbidden\"} 1",
+            "usher_forward_auth_requests_total{app=\"wiki\",outcome=\"forbidden\"} 1",
             "usher_added_seconds_count 1",
             "usher_added_seconds_bucket{le=\"0.000025\"} 0",
             "usher_added_seconds_bucket{le=\"0.00005\"} 1",

@@ -39,8 +39,8 @@ pub(crate) struct View {
 /// A thread's own part of an app.
 #[derive(Debug)]
 pub(crate) struct AppView {
-    /// Connections to it.
-    pub(crate) pool: Arc<Pool>,
+    /// Connections to it; none for an app without an upstream.
+    pub(crate) pool: Option<Arc<Pool>>,
     /// Its counters.
     pub(crate) stats: Arc<AppStats>,
 }
@@ -169,14 +169,18 @@ impl Worker {
         let mut pools: HashMap<Upstream, Arc<Pool>> = former
             .into_iter()
             .flat_map(|view| view.apps.iter())
-            .map(|app| (app.pool.upstream().clone(), Arc::clone(&app.pool)))
+            .filter_map(|app| app.pool.as_ref())
+            .map(|pool| (pool.upstream().clone(), Arc::clone(pool)))
             .collect();
         let apps = usher.config.apps.iter().map(|app| {
-            let pool = pools.entry(app.upstream.clone()).or_insert_with(|| {
-                Arc::new(Pool::new(app.upstream.clone(), self.connector.clone()))
+            let pool = app.upstream.as_ref().map(|upstream| {
+                let pool = pools.entry(upstream.clone()).or_insert_with(|| {
+                    Arc::new(Pool::new(upstream.clone(), self.connector.clone()))
+                });
+                Arc::clone(pool)
             });
             AppView {
-                pool: Arc::clone(pool),
+                pool,
                 stats: self.stats.app(app.id.as_str()),
             }
         });
@@ -218,8 +222,8 @@ impl Worker {
             round = round.wrapping_add(1);
             if round.is_multiple_of(10) {
                 self.renew_for_streams();
-                for app in &self.view().apps {
-                    app.pool.evict();
+                for pool in self.view().apps.iter().filter_map(|app| app.pool.as_ref()) {
+                    pool.evict();
                 }
             }
             if round.is_multiple_of(SWEEP_EVERY) {

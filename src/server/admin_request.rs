@@ -90,6 +90,7 @@ impl Drop for Record {
             path: crate::endpoints::loggable(&self.path),
             app: None,
             user: self.caller.as_deref(),
+            asked_at: None,
             outcome: self.outcome,
             status: self.status.as_u16(),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),

@@ -15,8 +15,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
-use tokio_util::sync::CancellationToken;
 
+use super::stop::Stop;
 use crate::proxy::Totals;
 use crate::session::SessionKey;
 use crate::usher::Usher;
@@ -31,12 +31,12 @@ const STORE_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct StatusPage {
     state: Arc<ArcSwap<Usher>>,
     registry: Registry,
-    stop: CancellationToken,
+    stop: Stop,
 }
 
 impl StatusPage {
     /// Over all counters.
-    pub(super) fn new(state: Arc<ArcSwap<Usher>>, totals: Totals, stop: CancellationToken) -> Self {
+    pub(super) fn new(state: Arc<ArcSwap<Usher>>, totals: Totals, stop: Stop) -> Self {
         let mut registry = Registry::default();
         state.load().metrics.register(&mut registry);
         registry.register_collector(Box::new(totals));
@@ -66,7 +66,7 @@ impl StatusPage {
     }
 
     async fn ready(&self) -> Response<Full<Bytes>> {
-        if self.stop.is_cancelled() {
+        if self.stop.is_leaving() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
         }
         let usher = self.state.load_full();

@@ -22,7 +22,7 @@ struct House {
     usher: Arc<ArcSwap<Usher>>,
     address: SocketAddr,
     metrics: SocketAddr,
-    stop: CancellationToken,
+    stop: Stop,
     serving: JoinHandle<()>,
     app: Arc<App>,
     _folder: tempfile::TempDir,
@@ -127,7 +127,7 @@ async fn house(listen: &str) -> House {
 public_url: http://localhost:4180
 metrics: {{ listen: 127.0.0.1:0 }}
 store: sqlite:{folder}/usher.db
-timeouts: {{ connect: 1s, header: 1s, response: 2s, idle: 5s, drain: 3s }}
+timeouts: {{ connect: 1s, header: 1s, response: 2s, idle: 5s, linger: 1s, drain: 3s }}
 limits: {{ body: 1KiB }}
 identity_providers:
   - id: acme
@@ -147,7 +147,7 @@ apps:
     let usher = Arc::new(ArcSwap::from_pointee(usher));
     let threads = NonZeroUsize::new(2);
     let server = Server::bind(Arc::clone(&usher), threads).await.unwrap();
-    let stop = CancellationToken::new();
+    let stop = Stop::default();
     House {
         address: server.address(),
         metrics: server.metrics_address().unwrap(),
@@ -429,7 +429,7 @@ async fn draining_finishes_what_is_in_flight_and_waits_for_no_silent_connection(
         .unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let start = Instant::now();
-    house.stop.cancel();
+    house.stop.now();
     let mut ready = TcpStream::connect(house.metrics).await.unwrap();
     ready
         .write_all(get("/readyz", "Connection: close\r\n").as_bytes())
@@ -457,6 +457,21 @@ async fn draining_finishes_what_is_in_flight_and_waits_for_no_silent_connection(
 }
 
 #[tokio::test]
+async fn who_leaves_is_not_ready_at_once_and_serves_for_a_while_yet() {
+    let house = House::plain().await;
+    house.stop.leave();
+    let mut status = TcpStream::connect(house.metrics).await.unwrap();
+    let asked = get("/readyz", "Connection: close\r\n");
+    status.write_all(asked.as_bytes()).await.unwrap();
+    let (answer, _) = read_for(&mut status, 400).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let answer = house.ask(&get("/public/x", "")).await;
+    assert!(answer.ends_with("ok"), "{answer}");
+    house.serving.await.unwrap();
+    assert!(TcpStream::connect(house.address).await.is_err());
+}
+
+#[tokio::test]
 async fn draining_cuts_what_does_not_end_in_time() {
     let house = House::plain().await;
     let mut stream = house.connect().await;
@@ -466,7 +481,7 @@ async fn draining_cuts_what_does_not_end_in_time() {
         .unwrap();
     read_for(&mut stream, 200).await;
     let start = Instant::now();
-    house.stop.cancel();
+    house.stop.now();
     house.serving.await.unwrap();
     let took = start.elapsed();
     assert!(

@@ -232,7 +232,7 @@ async fn reloads_starts_and_stops_are_in_the_log() {
     while lines(&company, "system").await.len() < 3 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    company.usher.signal("TERM");
+    company.usher.signal("INT");
     company.usher.exit_code(long).await;
     let lines = lines(&company, "system").await;
     let whys = lines.iter().map(|line| line.why.split(',').next().unwrap());

@@ -6,6 +6,7 @@ mod admin_api;
 mod admin_pages;
 mod attacks;
 mod audit;
+mod forward_auth;
 mod layers;
 mod local;
 mod logout;

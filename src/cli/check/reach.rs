@@ -66,10 +66,14 @@ pub(super) async fn mail(config: &MailConfig, lines: &mut Lines) {
 pub(super) async fn app(app: &App, outbound: &Outbound, within: Duration) -> Lines {
     let mut lines = Lines::default();
     let check = format!("upstream of {}", app.id);
-    match timeout(within, upstream(&app.upstream)).await {
-        Ok(Ok(what)) => lines.fine(&check, what),
-        Ok(Err(why)) => lines.fail(&check, why),
-        Err(_) => lines.fail(&check, format!("no connection within {within:?}")),
+    if let Some(to) = &app.upstream {
+        match timeout(within, upstream(to)).await {
+            Ok(Ok(what)) => lines.fine(&check, what),
+            Ok(Err(why)) => lines.fail(&check, why),
+            Err(_) => lines.fail(&check, format!("no connection within {within:?}")),
+        }
+    } else {
+        lines.fine(&check, "none: a proxy in front forwards its requests");
     }
     let target = app.provisioning.as_ref().and_then(|p| p.target.as_ref());
     match target {

@@ -23,6 +23,8 @@ pub(super) struct Around<'a> {
     pub(super) prefix: Option<&'a str>,
     pub(super) listen: Option<&'a Listen>,
     pub(super) idps: Option<&'a At<List<RawIdp>>>,
+    /// Whether there is a proxy that may ask by forward-auth.
+    pub(super) trusts_proxies: bool,
 }
 
 /// All apps, in the order of the file.
@@ -96,10 +98,15 @@ fn one(
     if let (Some(url), Some(prefix)) = (&public_url, &prefix) {
         unreachable_app(path, raw, (url, prefix), places, report);
     }
-    let upstream = raw
-        .upstream
-        .as_ref()
-        .and_then(|text| upstream(path, text, around.listen, report));
+    let upstream = match &raw.upstream {
+        Some(text) => upstream(path, text, around.listen, report).map(Some),
+        None => {
+            if !around.trusts_proxies {
+                never_asked(path, raw, report);
+            }
+            Some(None)
+        }
+    };
     let access = access::rules(path, raw, report);
     let headers = raw
         .headers
@@ -254,6 +261,17 @@ fn unreachable_app(
     }
 }
 
+/// Without an upstream only a trusted proxy could ask for the app.
+fn never_asked(path: &str, raw: &At<RawApp>, report: &mut Report) {
+    report.add(
+        raw.place,
+        format!(
+            "`{path}` has no `upstream`, so it is behind forward-auth only, but `trusted_proxies` is empty: nobody may ask"
+        ),
+        "add `upstream`, or the network of the proxy in front to `trusted_proxies`",
+    );
+}
+
 fn upstream(
     path: &str,
     text: &At<Text>,
@@ -305,6 +323,16 @@ fn headers(
             RawPreset::Oauth2Proxy => Preset::Oauth2Proxy,
             RawPreset::RemoteUser => Preset::RemoteUser,
             RawPreset::Grafana => Preset::Grafana,
+            RawPreset::GrafanaJwt => Preset::GrafanaJwt,
+            RawPreset::Gitea => Preset::Gitea,
+            RawPreset::Jenkins => Preset::Jenkins,
+            RawPreset::Sonarqube => Preset::Sonarqube,
+            RawPreset::Opensearch => Preset::Opensearch,
+            RawPreset::Netbox => Preset::Netbox,
+            RawPreset::Superset => Preset::Superset,
+            RawPreset::Paperless => Preset::Paperless,
+            RawPreset::Miniflux => Preset::Miniflux,
+            RawPreset::OpenWebui => Preset::OpenWebui,
         },
     };
     let user = match raw.user.as_ref().map(|user| user.value) {
@@ -313,6 +341,8 @@ fn headers(
         Some(RawUserSource::Username) => UserSource::Username,
         Some(RawUserSource::Account) => UserSource::Account,
         None if preset == Preset::Usher => UserSource::Id,
+        // Gitea takes no `@` in a name.
+        None if preset == Preset::Gitea => UserSource::Username,
         None => UserSource::Email,
     };
     let callback = app

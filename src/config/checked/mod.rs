@@ -55,6 +55,8 @@ pub(super) fn config(
         prefix: prefix.as_deref(),
         listen: listen.as_ref(),
         idps: raw.identity_providers.as_ref(),
+        // Where they cannot be read, that is the problem to tell of.
+        trusts_proxies: trusted_proxies.as_ref().is_none_or(|nets| !nets.is_empty()),
     };
     let apps = apps::apps(raw.apps.as_ref(), &around, context, report);
     let local_accounts = directory::local_accounts(raw.local_accounts.as_ref());

@@ -276,6 +276,7 @@ pub(super) fn timeouts(raw: Option<&At<RawTimeouts>>) -> Option<Timeouts> {
         header: raw.header.as_ref()?.0,
         response: raw.response.as_ref()?.0,
         idle: raw.idle.as_ref()?.0,
+        linger: raw.linger.as_ref()?.0,
         drain: raw.drain.as_ref()?.0,
     })
 }

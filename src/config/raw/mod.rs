@@ -14,7 +14,7 @@ pub(super) use drivers::{RawRest, RawRestMethod, RawRestPreset, RawRestRequest, 
 pub(super) use reader::{At, LATER, Read, Report, suggestion};
 pub(super) use saml::{RawNameIdFormat, RawSaml, RawSamlBinding, RawSamlPreset};
 pub(super) use values::{
-    CertificateSource, Count, Limit, List, OneOrMany, Period, SecretSource, Table, Text,
+    CertificateSource, Count, Limit, List, OneOrMany, Pause, Period, SecretSource, Table, Text,
 };
 
 use std::borrow::Cow;
@@ -172,7 +172,10 @@ record! {
         default("60s") response: Period,
         /// For a connection without a request, and for a tunnel without a byte.
         default("5m") idle: Period,
-        /// For requests in flight after SIGTERM.
+        /// After SIGTERM, to go on while `/readyz` answers 503 already, so that what stands in front stops sending first; or `none`.
+        /// Without `metrics` nobody asks, and nobody is waited for.
+        default("5s") linger: Pause,
+        /// For requests in flight after that.
         default("30s") drain: Period,
     }
 }
@@ -297,8 +300,9 @@ record! {
         default("/") path: Text,
         /// The origin that its sign-in runs at; absent: the top-level one.
         optional public_url: Text,
-        /// Where requests go: `http://host:port`, `https://host:port` or `unix:/path/to/socket`.
-        required upstream: Text,
+        /// Where requests go: `http://host:port`, `https://host:port` or `unix:/path/to/socket`. Absent: the app is behind forward-auth
+        /// only, by a proxy of `trusted_proxies`.
+        optional upstream: Text,
         /// Rules; the first that matches decides, and without a match the answer is 403. Absent: whoever is signed in.
         optional access: List<RawRule>,
         /// How the app is told who somebody is.
@@ -378,7 +382,7 @@ record! {
         optional preset: RawPreset,
         /// Headers of one's own instead of a preset: name to what it carries.
         optional map: Table<RawHeaderSource>,
-        /// What the user header holds; absent: `id` for the preset `usher`, else `email`.
+        /// What the user header holds; absent: `id` for the preset `usher`, `username` for `gitea`, else `email`.
         optional user: RawUserSource,
     }
 }
@@ -390,8 +394,18 @@ choice! {
         Oauth2Proxy = "oauth2-proxy",
         RemoteUser = "remote-user",
         Grafana = "grafana",
+        GrafanaJwt = "grafana-jwt",
+        Gitea = "gitea",
+        Jenkins = "jenkins",
+        Sonarqube = "sonarqube",
+        Opensearch = "opensearch",
+        Netbox = "netbox",
+        Superset = "superset",
+        Paperless = "paperless",
+        Miniflux = "miniflux",
+        OpenWebui = "open-webui",
     }
-    later { "gitea", "jenkins", "nextcloud", "gitlab", "airflow", "kibana", "superset", "jupyterhub", "redmine" }
+    later { "nextcloud", "gitlab", "airflow", "kibana", "jupyterhub", "redmine" }
 }
 
 choice! {

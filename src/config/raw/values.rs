@@ -178,6 +178,23 @@ impl Read for Size {
     }
 }
 
+/// A duration, or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Pause(pub(in crate::config) Duration);
+
+value_schema!(Pause, "Pause", { "type": "string", "pattern": "^(([0-9]+(ms|s|m|h|d))+|none)$" });
+
+impl Read for Pause {
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        match &node.value {
+            Value::Scalar { text, .. } if text == "none" => Some(Self(Duration::ZERO)),
+            Value::Scalar { .. } | Value::List(_) | Value::Map(_) => {
+                Period::read(node, path, report).map(|period| Self(period.0))
+            }
+        }
+    }
+}
+
 /// A size, or `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Limit(pub(in crate::config) Option<u64>);

@@ -95,7 +95,7 @@ fn the_example_parses_and_means_what_it_says() {
     assert_eq!(map[0], ("x-user".parse().unwrap(), HeaderSource::User));
     assert_eq!(
         config.apps[1].upstream,
-        Upstream::Unix("/run/reports.sock".into())
+        Some(Upstream::Unix("/run/reports.sock".into()))
     );
 }
 
@@ -187,9 +187,33 @@ fn refuses_keys_of_later_releases_by_name() {
         "`store: postgres:…` is not in this version yet",
     );
     refuses(
-        &with("", "    headers: { preset: gitea }"),
+        &with("", "    headers: { preset: nextcloud }"),
         "is not in this version yet",
     );
+}
+
+#[test]
+fn each_preset_has_its_word_and_the_user_that_its_app_can_take() {
+    for (word, preset, user) in [
+        ("usher", Preset::Usher, UserSource::Id),
+        ("oauth2-proxy", Preset::Oauth2Proxy, UserSource::Email),
+        ("remote-user", Preset::RemoteUser, UserSource::Email),
+        ("grafana", Preset::Grafana, UserSource::Email),
+        ("grafana-jwt", Preset::GrafanaJwt, UserSource::Email),
+        ("gitea", Preset::Gitea, UserSource::Username),
+        ("jenkins", Preset::Jenkins, UserSource::Email),
+        ("sonarqube", Preset::Sonarqube, UserSource::Email),
+        ("opensearch", Preset::Opensearch, UserSource::Email),
+        ("netbox", Preset::Netbox, UserSource::Email),
+        ("superset", Preset::Superset, UserSource::Email),
+        ("paperless", Preset::Paperless, UserSource::Email),
+        ("miniflux", Preset::Miniflux, UserSource::Email),
+        ("open-webui", Preset::OpenWebui, UserSource::Email),
+    ] {
+        let config = good(&with("", &format!("    headers: {{ preset: {word} }}")));
+        let headers = &config.apps[0].headers;
+        assert_eq!(headers, &HeadersConfig { preset, user }, "{word}");
+    }
 }
 
 #[test]

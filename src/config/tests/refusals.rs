@@ -60,6 +60,7 @@ fn refuses_top_level_values_that_cannot_work() {
             "is not an origin",
         ),
         ("timeouts: { drain: 0s }", "is zero"),
+        ("timeouts: { linger: later }", "must be a duration"),
         ("limits: { header_bytes: 32kb }", "must be a size"),
         ("limits: { header_bytes: 1GiB }", "not between"),
         ("limits: { headers: 0 }", "above zero"),

@@ -71,7 +71,8 @@ export class Usher {
 
   async stop() {
     if (!this.child) return;
-    await this.child.kill('SIGTERM');
+    // At once: SIGTERM would let it go on for a while.
+    await this.child.kill('SIGINT');
     const secrets = JSON.stringify(this.config).match(/whsec_[A-Za-z0-9+/=]+|[a-z-]+-client-secret/g) ?? [];
     for (const secret of secrets) {
       if (this.child.output.includes(secret)) throw new Error(`${this.name} printed a secret of its config`);

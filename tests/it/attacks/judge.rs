@@ -130,6 +130,7 @@ impl Run<'_> {
                 });
                 when(bad.is_none(), format!("{bad:?}"))
             }
+            "invariant.described_in_public" => self.judge_described(status)?,
             "body" | "resp.body" if p.argument.is_none() => {
                 compared(&last.map(|a| a.text()).unwrap_or_default(), p)?
             }

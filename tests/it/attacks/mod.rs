@@ -8,6 +8,8 @@
 //! exist is `n/a` with the reason; where that is a part of a row only, the line names the part after
 //! `not judged:`. A word that this runner does not know is a failure.
 //!
+//! The path tricks run once more for each way in which a proxy describes a target to forward-auth, as `SKP-001/x-original-url` and the like.
+//!
 //! Latencies are judged by `just loads` alone, under the row's own load (floods are cut to three seconds
 //! unless `USHER_ATTACKS_FULL=1`). Beside other tests those rows press little, and say `not judged: latency`.
 
@@ -26,6 +28,7 @@ mod doubles;
 mod echo;
 mod faults;
 mod flow;
+mod forward_auth;
 mod h2;
 mod huffman;
 mod judge;
@@ -85,7 +88,8 @@ fn rows() -> Vec<case::Row> {
                 .split(',')
                 .any(|prefix| row.id.starts_with(prefix.trim()))
     };
-    rows.into_iter().filter(wanted).collect()
+    let described = forward_auth::described(&rows);
+    rows.into_iter().chain(described).filter(wanted).collect()
 }
 
 /// Runs this on threads with room for deep futures of a debug build.

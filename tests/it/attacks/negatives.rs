@@ -31,6 +31,7 @@ fn wrong() -> Vec<Row> {
     vec![
         row(secret(), "invariant.norm_target_in_public"),
         row(secret(), "invariant.norm_target_not_under(/secret)"),
+        described_as_public(),
         row(secret(), "upstream.header({{h_user}})=absent"),
         row(secret(), "upstream.header({{h_user}})=mallory"),
         row(secret(), "upstream.header({{h_user}}).count=2"),
@@ -65,6 +66,22 @@ fn wrong() -> Vec<Row> {
             "no_session",
         ),
     ]
+}
+
+/// A target that passes, for one that must not.
+fn described_as_public() -> Row {
+    let headers = json!([
+        ["Host", "app.test"],
+        ["X-Forwarded-Method", "GET"],
+        ["X-Forwarded-Host", "app.test"],
+        ["X-Forwarded-Uri", "/public/x"]
+    ]);
+    let asked = json!([{"request": {"proto": "h1", "from": "trusted", "method": "GET",
+        "target": "{{fa}}", "headers": headers}}]);
+    Row {
+        variants: Some(vec!["/public/../secret".into()]),
+        ..row(asked, "invariant.described_in_public")
+    }
 }
 
 /// Words that nobody taught this runner.

@@ -152,9 +152,6 @@ fn not_applicable(row: &Row) -> Option<String> {
     if !CLASSES.contains(&row.class.as_str()) {
         return Some("this class comes later".to_owned());
     }
-    if row.mode == "forward-auth" {
-        return Some("forward-auth comes later".to_owned());
-    }
     row.steps().iter().find_map(missing).map(str::to_owned)
 }
 

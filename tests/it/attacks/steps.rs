@@ -9,13 +9,12 @@ use super::{
 use serde_json::{Map, Value};
 
 /// Verbs for what usher does not have yet, with the reason.
-const LATER: [(&str, &str); 9] = [
+const LATER: [(&str, &str); 8] = [
     ("replicas", "several replicas come later"),
     ("redis", "Redis comes later"),
     ("redis_dump", "Redis comes later"),
     ("replay_at", "several replicas come later"),
     ("scim.group", "no row changes groups yet"),
-    ("ext_authz", "forward-auth and ext_authz come later"),
     (
         "seal_cookies",
         "sessions are random ids in the store, not sealed cookies",

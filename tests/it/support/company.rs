@@ -44,6 +44,8 @@ pub(crate) struct Changes {
     pub(crate) group_roles: Vec<String>,
     /// Whole entries of `identity_providers`, already indented.
     pub(crate) more_idps: String,
+    /// Whole entries of `apps`, already indented; `{callback}` is the callback's URL, `{secret}` its secret.
+    pub(crate) more_apps: String,
     /// Instead of the callback's own URL.
     pub(crate) callback_url: Option<String>,
     /// Environment variables of usher.
@@ -200,6 +202,14 @@ fn lines(indent: usize, lines: &[String]) -> String {
 }
 
 fn config(idp: &TestIdp, app: &Recorder, callback: &Callback, changes: &Changes) -> String {
+    let callback_url = changes
+        .callback_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{}/internal/users", callback.address()));
+    let more_apps = changes
+        .more_apps
+        .replace("{callback}", &callback_url)
+        .replace("{secret}", SECRET);
     format!(
         "listen: \"127.0.0.1:0\"
 public_url: {ORIGIN}
@@ -224,18 +234,14 @@ store: \"sqlite:{{dir}}/usher.db\"
       roles: [viewer, editor, admin]
       group_roles:
         acme: {{ engineering: editor, admins: admin }}
-{group_roles}      callback: {{ url: \"{callback}\", secret: {SECRET} }}
-{provisioning}",
+{group_roles}      callback: {{ url: \"{callback_url}\", secret: {SECRET} }}
+{provisioning}{more_apps}",
         top = lines(0, &changes.top),
         idp_lines = lines(4, &changes.idp),
         issuer = idp.issuer(),
         oidc = lines(6, &changes.oidc),
         more = changes.more_idps,
         app = app.address(),
-        callback = changes
-            .callback_url
-            .clone()
-            .unwrap_or_else(|| format!("http://{}/internal/users", callback.address())),
         group_roles = lines(8, &changes.group_roles),
         provisioning = lines(6, &changes.provisioning),
     )
