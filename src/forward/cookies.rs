@@ -2,50 +2,48 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
-/// Takes the cookie `name` and all `name-*` out of the `Cookie` fields, whatever their case, spacing or quotes, and also where
-/// a lenient parser would find them (after a comma). The remaining ones become one field; without any the field goes.
-pub(super) fn clean(headers: &mut HeaderMap, name: &str) {
-    let kept = {
-        let mut values = headers.get_all(COOKIE).iter();
-        let (Some(first), second) = (values.next(), values.next()) else {
-            return;
-        };
-        let first_kept = without(first.as_bytes(), name);
-        if second.is_none() && matches!(first_kept, Cow::Borrowed(_)) {
-            return;
-        }
-        let mut kept = first_kept.into_owned();
-        for value in second.into_iter().chain(values) {
-            let more = without(value.as_bytes(), name);
-            if !kept.is_empty() && !more.is_empty() {
-                kept.extend_from_slice(b"; ");
-            }
-            kept.extend_from_slice(&more);
-        }
-        kept
-    };
-    // What is left of header bytes is header bytes; if not, dropping all is the safe side.
-    match HeaderValue::from_bytes(&kept) {
-        Ok(value) if !kept.is_empty() => {
-            headers.insert(COOKIE, value);
-        }
-        Ok(_) | Err(_) => {
-            headers.remove(COOKIE);
-        }
+/// The `Cookie` fields without the cookie `name` and all `name-*`, whatever their case, spacing or quotes, and also where
+/// a lenient parser would find them (after a comma). What remains is one field; without any there is none.
+pub(super) fn kept(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
+    let mut values = headers.get_all(COOKIE).iter();
+    let (first, second) = (values.next()?, values.next());
+    let first_kept = without(first.as_bytes(), name);
+    if second.is_none() && matches!(first_kept, Cow::Borrowed(_)) {
+        return Some(first.clone());
     }
+    let mut kept = first_kept.into_owned();
+    for value in second.into_iter().chain(values) {
+        let more = without(value.as_bytes(), name);
+        if !kept.is_empty() && !more.is_empty() {
+            kept.extend_from_slice(b"; ");
+        }
+        kept.extend_from_slice(&more);
+    }
+    if kept.is_empty() {
+        return None;
+    }
+    // What is left of header bytes is header bytes; if not, dropping all is the safe side.
+    HeaderValue::from_maybe_shared(Bytes::from(kept)).ok()
 }
 
 /// One field's value without ours; borrowed where there is none of ours in it.
 fn without<'a>(value: &'a [u8], name: &str) -> Cow<'a, [u8]> {
-    if !Pieces(value).any(|piece| is_ours(piece, name)) {
-        return Cow::Borrowed(value);
+    let mut pieces = Pieces(value);
+    let mut before = 0;
+    loop {
+        match pieces.next() {
+            None => return Cow::Borrowed(value),
+            Some(piece) if is_ours(piece, name) => break,
+            Some(piece) => before += piece.len(),
+        }
     }
-    let mut kept = Vec::with_capacity(value.len());
-    let mut dropping = false;
-    for piece in Pieces(value) {
+    let mut kept = value.get(..before).unwrap_or_default().to_vec();
+    let mut dropping = true;
+    for piece in pieces {
         // `$Path` and the like (RFC 2965) belong to the cookie before them.
         dropping = is_ours(piece, name) || (dropping && key(piece).starts_with(b"$"));
         if !dropping {
@@ -111,9 +109,7 @@ mod tests {
         for value in values {
             headers.append(COOKIE, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        clean(&mut headers, "__Host-usher");
-        headers
-            .get_all(COOKIE)
+        kept(&headers, "__Host-usher")
             .iter()
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
             .collect()

@@ -1,6 +1,6 @@
 //! Inbound headers that an app could read as one of ours are removed on every request.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRAILER};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, HOST, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cookies;
@@ -61,8 +61,24 @@ pub struct Firewall {
     folded: Vec<String>,
     /// The names by which this app is told who somebody is.
     own: Vec<HeaderName>,
-    /// How names and families begin: for each first letter, a bit for each second one. Most headers end here.
-    initials: [u32; LETTERS],
+    /// How the names begin and how long they are, and how the families begin. Most headers end here.
+    names: Initials,
+    families: Initials,
+}
+
+/// For each first letter, a bit for each second one, and a bit for each length.
+#[derive(Debug, Default)]
+struct Initials {
+    seconds: [u32; LETTERS],
+    lengths: [u32; LETTERS],
+}
+
+impl Initials {
+    fn note(&mut self, name: &str) {
+        let (first, second) = initial(name.as_bytes());
+        self.seconds[first] |= second;
+        self.lengths[first] |= length_bit(name.len());
+    }
 }
 
 impl Firewall {
@@ -80,17 +96,19 @@ impl Firewall {
         }
         folded.sort_unstable();
         folded.dedup();
-        let mut initials = [0; LETTERS];
-        let known = folded.iter().map(String::as_str);
-        for name in known.chain(FAMILIES.iter().copied()).chain(["http-"]) {
-            let (first, second) = initial(name.as_bytes());
-            initials[first] |= second;
+        let mut names = Initials::default();
+        for name in &folded {
+            names.note(name);
         }
-        let own = ForwardedIdentity::names(app);
+        let mut families = Initials::default();
+        for start in FAMILIES.iter().chain(&["http-"]) {
+            families.note(start);
+        }
         Self {
             folded,
-            own,
-            initials,
+            own: ForwardedIdentity::names(app),
+            names,
+            families,
         }
     }
 
@@ -122,7 +140,9 @@ impl Firewall {
 
     fn drops_bytes(&self, name: &[u8]) -> bool {
         let (first, second) = initial(name);
-        if self.initials[first] & second == 0 {
+        let named = self.names.seconds[first] & second != 0
+            && self.names.lengths[first] & length_bit(name.len()) != 0;
+        if !named && self.families.seconds[first] & second == 0 {
             return false;
         }
         let mut buffer = [0_u8; LONGEST];
@@ -150,53 +170,68 @@ impl Firewall {
         }
     }
 
-    /// Removes from `headers`, in one pass: what [`Firewall::drops`], hop-by-hop fields (RFC 9110 7.6.1; the data plane sets
-    /// `Connection` and `Upgrade` anew for a WebSocket), what `Connection` nominates (never `Host` or `Content-Length`),
-    /// `Proxy`, `Forwarded` and `X-Forwarded-*` (the data plane sets its own), trailers' announcements that name ours; usher's own cookies out of `Cookie`
-    /// (`cookie_name`, `cookie_name-*`), the field itself when nothing is left. Several `Cookie` fields become one
-    /// (RFC 9113 8.2.3). Of `TE` only `trailers` stays. Fields that usher adds must be added after it.
-    pub fn clean(&self, headers: &mut HeaderMap, cookie_name: &str) {
-        let mut dropped: Vec<HeaderName> = Vec::new();
-        let mut special = Special::default();
-        for name in headers.keys() {
-            if self.drops(name) {
-                dropped.push(name.clone());
+    /// Copies to `app`, in one pass over `client`, what an app may see. Not: what [`Firewall::drops`], which are hop-by-hop fields (RFC 9110
+    /// 7.6.1; the data plane sets `Connection` and `Upgrade` anew for a WebSocket), `Proxy`, `Forwarded` and `X-Forwarded-*`
+    /// (the data plane sets its own); what `Connection` nominates (never `Content-Length`); `Host` and `Expect`; what `app`
+    /// has already; trailers' announcements that name ours; usher's own cookies (`cookie_name`, `cookie_name-*`), the field itself when
+    /// nothing is left. Several `Cookie` fields become one (RFC 9113 8.2.3). Of `TE` only `trailers` stays.
+    pub fn pass(&self, client: &HeaderMap, cookie_name: &str, app: &mut HeaderMap) {
+        let special = Special::of(client);
+        let nominated = match special.connection {
+            true => nominated(client),
+            false => Vec::new(),
+        };
+        let may_pass =
+            |name: &HeaderName| !is_special(name) && !self.drops(name) && !nominated.contains(name);
+        let mut last: Option<(&HeaderName, bool)> = None;
+        for (name, value) in client {
+            // Lines of one name follow each other.
+            if let Some((_, passed)) = last.filter(|(last, _)| std::ptr::eq(*last, name)) {
+                if passed {
+                    app.append(name, value.clone());
+                }
+                continue;
             }
-            special.note(name);
+            let passes = may_pass(name)
+                && match app.entry(name) {
+                    Entry::Vacant(place) => {
+                        place.insert(value.clone());
+                        true
+                    }
+                    Entry::Occupied(_) => false,
+                };
+            last = Some((name, passes));
         }
-        if special.connection {
-            dropped.extend(nominated(headers));
+        if special.te && !nominated.contains(&TE) {
+            keep_trailers(client, app);
         }
-        for name in dropped {
-            headers.remove(name);
+        if special.trailer && !nominated.contains(&TRAILER) {
+            self.announce(client, app);
         }
-        if special.te {
-            keep_trailers(headers);
-        }
-        if special.trailer {
-            self.clean_announcement(headers);
-        }
-        if special.cookie {
-            cookies::clean(headers, cookie_name);
+        if special.cookie
+            && !nominated.contains(&COOKIE)
+            && let Some(cookies) = cookies::kept(client, cookie_name)
+        {
+            app.insert(COOKIE, cookies);
         }
     }
 
-    /// Takes names that are ours out of `Trailer`; the trailers themselves are filtered with [`Firewall::drops`].
-    fn clean_announcement(&self, headers: &mut HeaderMap) {
-        let names = list(headers, &TRAILER);
+    /// Passes on the announcement of trailers without names that are ours; the trailers themselves are filtered with [`Firewall::drops`].
+    fn announce(&self, client: &HeaderMap, app: &mut HeaderMap) {
+        let names = list(client, &TRAILER);
         let kept: Vec<&str> = names
             .iter()
             .map(String::as_str)
             .filter(|name| !self.drops_bytes(name.to_ascii_lowercase().as_bytes()))
             .collect();
         if kept.len() == names.len() {
-            return;
-        }
-        headers.remove(TRAILER);
-        if let Ok(value) = HeaderValue::from_str(&kept.join(", "))
+            for value in client.get_all(TRAILER) {
+                app.append(TRAILER, value.clone());
+            }
+        } else if let Ok(value) = HeaderValue::from_str(&kept.join(", "))
             && !value.is_empty()
         {
-            headers.insert(TRAILER, value);
+            app.insert(TRAILER, value);
         }
     }
 }
@@ -211,31 +246,43 @@ struct Special {
 }
 
 impl Special {
-    fn note(&mut self, name: &HeaderName) {
-        self.connection |= name == CONNECTION;
-        self.cookie |= name == COOKIE;
-        self.te |= name == TE;
-        self.trailer |= name == TRAILER;
+    fn of(headers: &HeaderMap) -> Self {
+        let mut special = Self::default();
+        for name in headers.keys() {
+            special.connection |= name == CONNECTION;
+            special.cookie |= name == COOKIE;
+            special.te |= name == TE;
+            special.trailer |= name == TRAILER;
+        }
+        special
     }
 }
 
-/// Fields that `Connection` nominates. Routing and framing are not the client's to take away.
+/// Fields that do not pass as they are.
+fn is_special(name: &HeaderName) -> bool {
+    name == HOST || name == COOKIE || name == EXPECT || name == TE || name == TRAILER
+}
+
+/// Fields that `Connection` nominates. Framing is not the client's to take away.
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
-    list(headers, &CONNECTION)
+    headers
+        .get_all(CONNECTION)
         .iter()
-        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
-        .filter(|name| name != HOST && name != CONTENT_LENGTH && name != TE)
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        // The usual word; a field of that name does not pass anyway.
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(|name| name != CONTENT_LENGTH && name != TE)
         .collect()
 }
 
-fn keep_trailers(headers: &mut HeaderMap) {
-    let codings = list(headers, &TE);
-    headers.remove(TE);
-    if codings
+fn keep_trailers(client: &HeaderMap, app: &mut HeaderMap) {
+    if list(client, &TE)
         .iter()
         .any(|coding| coding.eq_ignore_ascii_case("trailers"))
     {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+        app.insert(TE, HeaderValue::from_static("trailers"));
     }
 }
 
@@ -272,6 +319,11 @@ fn initial(name: &[u8]) -> (usize, u32) {
         Some(_) | None => LETTERS - 1,
     };
     (place(0), 1 << place(1))
+}
+
+/// A bit for a length; all that are long are alike.
+fn length_bit(length: usize) -> u32 {
+    1 << length.min(31)
 }
 
 #[cfg(test)]

@@ -214,11 +214,20 @@ fn digit(number: u64) -> char {
 }
 
 /// Writes a number; by hand, since `write!` costs several times as much and there is a line for each request.
-fn push_number(out: &mut String, number: u64) {
-    if number >= 10 {
-        push_number(out, number / 10);
+fn push_number(out: &mut String, mut number: u64) {
+    // As many digits as the largest number has.
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    for (place, space) in digits.iter_mut().enumerate().rev() {
+        *space = b'0' + (number % 10) as u8;
+        number /= 10;
+        first = place;
+        if number == 0 {
+            break;
+        }
     }
-    out.push(digit(number));
+    let written = digits.get(first..).unwrap_or_default();
+    out.push_str(std::str::from_utf8(written).unwrap_or_default());
 }
 
 /// Writes the three digits of a number below 1000.
@@ -248,11 +257,7 @@ fn push_address(out: &mut String, address: IpAddr) {
 /// Writes a JSON string (RFC 8259 7).
 fn quote(out: &mut String, text: &str) {
     out.push('"');
-    // Without an early end, so that several bytes are compared at once.
-    let special = text.bytes().fold(false, |special, byte| {
-        special | (byte < 0x20) | (byte == b'"') | (byte == b'\\')
-    });
-    if !special {
+    if is_plain(text.as_bytes()) {
         out.push_str(text);
     } else {
         for character in text.chars() {
@@ -267,6 +272,34 @@ fn quote(out: &mut String, text: &str) {
         }
     }
     out.push('"');
+}
+
+/// Whether a JSON string may hold these bytes as they are.
+fn is_plain(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut special = words
+        .iter()
+        .fold(0, |special, word| special | specials(*word));
+    if !rest.is_empty() {
+        let mut word = [b' '; 8];
+        for (place, byte) in word.iter_mut().zip(rest) {
+            *place = *byte;
+        }
+        special |= specials(word);
+    }
+    special == 0
+}
+
+/// Not 0 if one of eight bytes is a control character, a quote or a backslash; all are looked at together.
+fn specials(word: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let word = u64::from_ne_bytes(word);
+    // The high bit of a byte that is below `limit` (itself below 128), as it borrows from there; those above 127 are none. A borrow
+    // goes on to the next byte only from one that is below, so that a word without any is never taken for one with.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    below(word, 0x20) | equal(b'"') | equal(b'\\')
 }
 
 #[cfg(test)]
@@ -306,6 +339,23 @@ mod tests {
             cause: None,
             trace_id: None,
         }
+    }
+
+    #[test]
+    fn every_byte_that_must_be_escaped_is_seen_in_every_place() {
+        for byte in 0..=255_u8 {
+            let special = byte < 0x20 || byte == b'"' || byte == b'\\';
+            for length in 1..20 {
+                for place in 0..length {
+                    for other in [b' ', b'a', 0x7f, 0x80, 0xff] {
+                        let mut bytes = vec![other; length];
+                        bytes[place] = byte;
+                        assert_eq!(is_plain(&bytes), !special, "{byte} at {place} of {length}");
+                    }
+                }
+            }
+        }
+        assert!(is_plain(b""));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use http::request::Parts;
 use jiff::Timestamp;
 
 use super::cache::{Cached, Known, session_cookie};
+use super::head::IdentityHead;
 use super::worker::{View, Worker};
 use crate::access::gate::{Admitted, Decision, Visitor, decide, decide_for_people};
 use crate::access::only::Only;
@@ -30,7 +31,7 @@ pub(crate) enum Admission {
         /// For the log.
         known: Arc<Known>,
         /// The fields to insert.
-        identity: Arc<ForwardedIdentity>,
+        identity: Arc<IdentityHead>,
     },
 }
 
@@ -178,14 +179,15 @@ impl Asking<'_> {
             Some(identity) => identity,
             None => {
                 let usher = &self.view.usher;
-                let fresh = Arc::new(ForwardedIdentity::new(
+                let fields = ForwardedIdentity::new(
                     admitted,
                     &session.session,
                     self.app,
                     &usher.config.public_url,
                     &usher.keys.load(),
                     self.now,
-                )?);
+                )?;
+                let fresh = Arc::new(IdentityHead::new(fields));
                 known.keep(&fresh);
                 fresh
             }

@@ -9,9 +9,6 @@ use super::exchange::Exchange;
 use super::request_id::RequestId;
 use super::route::X_REQUEST_ID;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
 /// Whether a comma-separated field lists `word`, in any case.
 pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
     headers.get_all(name).iter().any(|value| {
@@ -22,11 +19,16 @@ pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool 
     })
 }
 
+/// Whether there is such a field. To compare names costs less than to look one up.
+pub(crate) fn has(headers: &HeaderMap, wanted: &HeaderName) -> bool {
+    headers.keys().any(|name| name == wanted)
+}
+
 /// Removes what is not for the client: hop-by-hop fields (RFC 9110 7.6.1) and cookies by usher's own names. An answer
 /// made for somebody in particular (`personal`) is kept out of shared caches, which would hand it on past the gate.
 pub(crate) fn clean(headers: &mut HeaderMap, cookie_name: &str, personal: bool, id: &RequestId) {
     remove_hop_by_hop(headers);
-    if headers.keys().any(|name| name == SET_COOKIE) {
+    if has(headers, &SET_COOKIE) {
         remove_own_cookies(headers, cookie_name);
     }
     if personal {
@@ -41,8 +43,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
         || name == TRANSFER_ENCODING
         || name == UPGRADE
         || name == TE
-        || name == KEEP_ALIVE
-        || name == PROXY_CONNECTION
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
 /// Removes only what is there: to compare names costs less than to look them up.
@@ -112,6 +113,10 @@ fn remove_own_cookies(headers: &mut HeaderMap, cookie_name: &str) {
 
 /// Sets `private` unless the app says so, or `no-store`, itself; takes back what allows shared caches (RFC 9111 5.2.2).
 fn keep_private(headers: &mut HeaderMap) {
+    if !has(headers, &CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+        return;
+    }
     let mut words = Vec::new();
     for value in headers.get_all(CACHE_CONTROL) {
         for word in value.as_bytes().split(|byte| *byte == b',') {

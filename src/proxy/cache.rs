@@ -10,9 +10,10 @@ use http::header::COOKIE;
 use jiff::Timestamp;
 use memchr::memchr;
 
+use super::answer;
+use super::head::IdentityHead;
 use crate::access::standing::{Standing, standing};
 use crate::config::App;
-use crate::forward::identity::ForwardedIdentity;
 use crate::identity::Person;
 use crate::session::{Session, SessionKey};
 
@@ -35,21 +36,21 @@ pub(crate) struct Known {
     pub(crate) person: Arc<Person>,
     /// Where the person stands.
     pub(crate) standing: Standing,
-    identity: Mutex<Option<Arc<ForwardedIdentity>>>,
+    identity: Mutex<Option<Arc<IdentityHead>>>,
 }
 
 impl Known {
     /// The header fields made before, while they are good.
-    pub(crate) fn identity(&self, now: Timestamp) -> Option<Arc<ForwardedIdentity>> {
+    pub(crate) fn identity(&self, now: Timestamp) -> Option<Arc<IdentityHead>> {
         let identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
         identity
             .as_ref()
-            .filter(|identity| now < identity.renew_at())
+            .filter(|identity| identity.holds(now))
             .map(Arc::clone)
     }
 
     /// Keeps header fields.
-    pub(crate) fn keep(&self, identity: &Arc<ForwardedIdentity>) {
+    pub(crate) fn keep(&self, identity: &Arc<IdentityHead>) {
         let mut kept = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
         *kept = Some(Arc::clone(identity));
     }
@@ -240,6 +241,9 @@ fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The session cookie of a request: what every cookie of that name says, if they agree; else nobody is signed in.
 pub(crate) fn session_cookie(headers: &HeaderMap, name: &str) -> Option<SessionKey> {
     let mut found: Option<&[u8]> = None;
+    if !answer::has(headers, &COOKIE) {
+        return None;
+    }
     for field in headers.get_all(COOKIE) {
         for pair in pairs(field.as_bytes()) {
             let pair = pair.trim_ascii();

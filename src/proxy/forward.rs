@@ -6,15 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{
-    ACCEPT, CONNECTION, EXPECT, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE, UPGRADE,
-};
+use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::request::Parts;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
+use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
@@ -23,25 +19,19 @@ use super::answer;
 use super::body::{AnswerBody, BodyFault, ClientBody, Progress};
 use super::cache::Cached;
 use super::exchange::Exchange;
+use super::head::Head;
 use super::live::LiveStreams;
 use super::pool::{Lease, Pool, PoolError};
-use super::route::{
-    Host, Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
-};
+use super::route::{Host, Origin};
+use super::timer::LazyTimer;
 use super::tunnel::Tunnel;
 use super::worker::{View, Worker};
 use crate::config::{Site, Timeouts};
-use crate::forward::firewall::Firewall;
 use crate::refusal::{Reason, Refusal};
 use crate::session::Since;
 
-/// About as many fields as usher sets itself.
-const OURS: usize = 16;
 /// A wait for an answer that lasts so long is looked after until its session ends; few do.
 const LONG_WAIT: Duration = Duration::from_millis(100);
-
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Where a request comes from and goes to, besides its own fields.
 #[derive(Debug)]
@@ -57,19 +47,6 @@ pub(crate) struct Route<'a> {
     pub(crate) peer: &'a HeaderValue,
     /// `https` or `http`, as the browser sees it.
     pub(crate) scheme: &'static str,
-}
-
-/// What a page about a failure must know of a request that is gone already.
-pub(crate) fn sketch(parts: &Parts) -> Parts {
-    let (mut sketch, ()) = Request::new(()).into_parts();
-    sketch.method = parts.method.clone();
-    sketch.uri = parts.uri.clone();
-    for name in [ACCEPT, SEC_FETCH_MODE, X_REQUESTED_WITH] {
-        if let Some(value) = parts.headers.get(&name) {
-            sketch.headers.insert(name, value.clone());
-        }
-    }
-    sketch
 }
 
 /// Whether a request asks for a WebSocket (RFC 6455 4.1), and for nothing else.
@@ -90,51 +67,13 @@ fn asks_for_websocket(parts: &Parts, body: &Incoming) -> bool {
         && body.is_end_stream()
 }
 
-/// Makes the fields of a client's request those of ours.
-fn rewrite(
-    headers: &mut HeaderMap,
-    firewall: &Firewall,
-    route: &Route<'_>,
-    admission: &Admission,
-    exchange: &Exchange,
-) {
-    firewall.clean(headers, &route.site.cookie_name);
-    headers.remove(EXPECT);
-    if headers.contains_key(TE) {
-        headers.insert(CONNECTION, HeaderValue::from_static("te"));
-    }
-    // Room for all of ours at once, rather than growing on the way.
-    headers.reserve(OURS);
-    headers.insert(HOST, route.host.value.clone());
-    headers.insert(X_FORWARDED_HOST, route.host.value.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(route.scheme));
-    let chain = route.origin.chain.as_ref().and_then(|chain| {
-        let peer = route.peer.to_str().ok()?;
-        HeaderValue::from_maybe_shared(Bytes::from(format!("{chain}, {peer}"))).ok()
-    });
-    let client = match chain {
-        Some(_) => HeaderValue::from_str(&route.origin.client.to_string()).ok(),
-        None => None,
-    };
-    headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| route.peer.clone()));
-    headers.insert(X_REAL_IP, client.unwrap_or_else(|| route.peer.clone()));
-    headers.insert(X_REQUEST_ID, exchange.id.value());
-    match admission {
-        Admission::Public => {}
-        Admission::Known { identity, .. } => {
-            for (name, value) in identity.fields() {
-                headers.insert(name, value.clone());
-            }
-        }
-    }
-}
-
 /// Sends an admitted request to its app and begins the answer.
 ///
 /// # Errors
 /// The refusal with the record of the request: the app is down or too slow, or the client's body is at fault.
 pub(crate) async fn forward(
-    mut parts: Parts,
+    parts: &Parts,
+    client: Option<OnUpgrade>,
     body: Incoming,
     view: &Arc<View>,
     route: Route<'_>,
@@ -147,17 +86,7 @@ pub(crate) async fn forward(
     if let Err(refusal) = check_length(&body, view) {
         return Err((refusal, exchange));
     }
-    let websocket = asks_for_websocket(&parts, &body);
-    let client = parts.extensions.remove::<OnUpgrade>();
-    rewrite(&mut parts.headers, firewall, &route, &admission, &exchange);
-    if websocket {
-        parts
-            .headers
-            .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        parts
-            .headers
-            .insert(UPGRADE, HeaderValue::from_static("websocket"));
-    }
+    let websocket = client.is_some() && asks_for_websocket(parts, &body);
     let (body, progress) = if body.is_end_stream() {
         (ClientBody::Empty, None)
     } else {
@@ -168,19 +97,22 @@ pub(crate) async fn forward(
         (Some(trace), Some(app)) => trace.to_app(app.id.as_str(), &parts.method),
         (None, _) | (Some(_), None) => None,
     };
-    if let Some(asking) = &asking {
-        asking.pass_on(&mut parts.headers);
-    }
-    let mut request = Request::new(body);
-    *request.method_mut() = parts.method;
-    *request.uri_mut() = parts
-        .uri
-        .into_parts()
-        .path_and_query
-        .map(Uri::from)
-        .unwrap_or_default();
-    *request.headers_mut() = parts.headers;
-
+    let head = Head {
+        parts,
+        firewall,
+        cookie_name: &route.site.cookie_name,
+        identity: match &admission {
+            Admission::Public => &view.nobody,
+            Admission::Known { identity, .. } => identity,
+        },
+        host: &route.host,
+        origin: &route.origin,
+        peer: route.peer,
+        scheme: route.scheme,
+        id: exchange.id.clone(),
+        websocket,
+        trace: asking.as_ref(),
+    };
     let before = std::time::Instant::now();
     let sending = Sending {
         pool: route.pool,
@@ -193,7 +125,7 @@ pub(crate) async fn forward(
             Admission::Known { session, since, .. } => Some((session, *since)),
         },
     };
-    let sent = sending.send(request).await;
+    let sent = sending.send(&head, body).await;
     exchange.worker.stats.added(before - exchange.started);
     let (mut response, lease) = match sent {
         Ok(sent) => sent,
@@ -307,7 +239,8 @@ impl Sending<'_> {
     /// only if none of it was written, or if it is idempotent, has no body, and the kept connection ended without a byte.
     async fn send(
         &self,
-        mut request: Request<ClientBody>,
+        head: &Head<'_>,
+        body: ClientBody,
     ) -> Result<(Response<Incoming>, Lease), Failure> {
         let mut lease = match self.pool.take(self.begun.into_std()) {
             Some(lease) => lease,
@@ -317,20 +250,23 @@ impl Sending<'_> {
             true => self.begun,
             false => Instant::now(),
         };
+        let again = matches!(body, ClientBody::Empty) && head.parts.method.is_idempotent();
+        let mut request = head.request(body);
         loop {
-            let copy = if lease.reused { copy(&request) } else { None };
             lease.link.listen();
-            match self.begin(&mut lease, request, since).await {
+            let link = &mut *lease.link;
+            let answer = link.sender.try_send_request(request);
+            match self.begin(answer, &mut link.timer, since).await {
                 Ok(response) => return Ok((response, lease)),
                 Err(Attempt::Unsent(unsent)) if lease.reused => request = *unsent,
                 Err(Attempt::Unsent(_)) => {
                     let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
                     return Err(Failure::Connect(error.into()));
                 }
-                Err(Attempt::Broken(error)) => match copy.filter(|_| !lease.link.got_byte()) {
-                    Some(copy) => request = copy,
-                    None => return Err(Failure::Broken(error)),
-                },
+                Err(Attempt::Broken(_)) if again && lease.reused && !lease.link.got_byte() => {
+                    request = head.request(ClientBody::Empty);
+                }
+                Err(Attempt::Broken(error)) => return Err(Failure::Broken(error)),
                 Err(Attempt::Late) => return Err(Failure::Late),
                 Err(Attempt::SessionEnded) => return Err(Failure::SessionEnded),
             }
@@ -349,13 +285,11 @@ impl Sending<'_> {
     /// before the session ends (a long poll is cut like a stream).
     async fn begin(
         &self,
-        lease: &mut Lease,
-        request: Request<ClientBody>,
+        answer: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<ClientBody>>>>,
+        timer: &mut LazyTimer,
         since: Instant,
     ) -> Result<Response<Incoming>, Attempt> {
-        let link = &mut lease.link;
-        let mut answer = pin!(link.sender.try_send_request(request));
-        let timer = &mut link.timer;
+        let mut answer = pin!(answer);
         let late = since + self.timeouts.response;
         timer.set(match self.session {
             Some(_) => late.min(since + LONG_WAIT),
@@ -417,18 +351,6 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.live.remove(self.place);
     }
-}
-
-/// A request that may be sent twice (RFC 9110 9.2.2), copied.
-fn copy(request: &Request<ClientBody>) -> Option<Request<ClientBody>> {
-    if !matches!(request.body(), ClientBody::Empty) || !request.method().is_idempotent() {
-        return None;
-    }
-    let mut copy = Request::new(ClientBody::Empty);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }
 
 /// How one attempt failed.

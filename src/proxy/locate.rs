@@ -6,6 +6,7 @@ use http::header::EXPECT;
 use http::request::Parts;
 use http::{HeaderValue, Method, Version};
 
+use super::answer;
 use super::guard::{Fault, REFUSED_METHOD};
 use super::route::{Host, Origin, X_FORWARDED_PROTO};
 use super::service::Peer;
@@ -95,7 +96,8 @@ pub(super) fn check_head(view: &View, parts: &Parts) -> Result<(), Refusal> {
         ));
     }
     let unknown = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    if parts.headers.get_all(EXPECT).iter().any(unknown) {
+    let headers = &parts.headers;
+    if answer::has(headers, &EXPECT) && headers.get_all(EXPECT).iter().any(unknown) {
         return Err(Refusal::new(Reason::BadRequest, "an unknown expectation"));
     }
     Ok(())

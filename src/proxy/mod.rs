@@ -14,6 +14,7 @@ mod forward;
 mod forward_auth;
 mod gather;
 mod guard;
+mod head;
 mod live;
 mod locate;
 mod pool;

@@ -2,30 +2,28 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use bytes::Bytes;
 use http::HeaderValue;
 
 /// The id of one request: 32 lower-case hexadecimal digits, or what a trusted proxy in front chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RequestId(Bytes);
+pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
     /// Keeps the id of a trusted proxy if it is plain: 1 to 128 letters, digits, `-`, `_`, `.`.
     pub(crate) fn trusted(value: &HeaderValue) -> Option<Self> {
         let bytes = value.as_bytes();
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        ((1..=128).contains(&bytes.len()) && bytes.iter().all(plain))
-            .then(|| Self(Bytes::copy_from_slice(bytes)))
+        ((1..=128).contains(&bytes.len()) && bytes.iter().all(plain)).then(|| Self(value.clone()))
     }
 
     /// As text.
     pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
     }
 
     /// As a field value.
     pub(crate) fn value(&self) -> HeaderValue {
-        HeaderValue::from_maybe_shared(self.0.clone()).unwrap_or(HeaderValue::from_static("-"))
+        self.0.clone()
     }
 }
 
@@ -54,13 +52,24 @@ impl RequestIds {
         self.low.store(low, Relaxed);
         let number = (u128::from(mix(high)) << 64) | u128::from(mix(low ^ high));
         let mut text = [0; 32];
-        for (digit, place) in text.iter_mut().zip((0..32).rev()) {
-            let nibble = ((number >> (place * 4)) & 0xf) as usize;
-            *digit = b"0123456789abcdef"[nibble];
+        for (digits, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+            digits.copy_from_slice(&HEXADECIMAL[usize::from(byte)]);
         }
-        RequestId(Bytes::copy_from_slice(&text))
+        RequestId(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-")))
     }
 }
+
+/// The two digits of each byte.
+const HEXADECIMAL: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    table
+};
 
 /// The finaliser of SplitMix64: a bijection that spreads every bit.
 fn mix(mut value: u64) -> u64 {

@@ -24,6 +24,18 @@ fn bad(cause: impl Into<String>) -> Refusal {
     Refusal::new(Reason::BadRequest, cause)
 }
 
+/// The characters of a name.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] =
+            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_');
+        byte += 1;
+    }
+    table
+};
+
 /// A checked `Host`: as sent, and lower-case without its port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Host {
@@ -38,7 +50,7 @@ pub(crate) struct Host {
 impl Host {
     /// Checks a `Host` value (RFC 9110 7.2): a name or address, and maybe a port.
     pub(crate) fn parse(value: HeaderValue) -> Result<Self, Refusal> {
-        let text = value.to_str().map_err(|_| bad("Host is not ASCII"))?;
+        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| bad("Host is not ASCII"))?;
         let (name, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (address, port) = rest
@@ -54,7 +66,7 @@ impl Host {
                 None => (text, ""),
             },
         };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        let plain = |byte: u8| PLAIN[usize::from(byte)];
         if name.is_empty() || (!name.starts_with('[') && !name.bytes().all(plain)) {
             return Err(bad("Host is malformed"));
         }
@@ -79,7 +91,9 @@ impl Host {
             let default = if public.https { 443 } else { 80 };
             digits.map_or(Some(default), |digits| digits.parse().ok())
         };
-        self.name == public.host && (self.port.is_none() || self.port == own_port())
+        // Mostly it is written as in the config.
+        self.value.as_bytes() == public.authority.as_bytes()
+            || (self.name == public.host && (self.port.is_none() || self.port == own_port()))
     }
 
     /// The one host of a request: exactly one `Host` field or `:authority`, and no other authority beside it.

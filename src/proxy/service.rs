@@ -12,6 +12,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use jiff::Timestamp;
 
 use super::admit::{Asking, Denial};
@@ -61,7 +62,7 @@ pub(crate) async fn serve(
         // On HTTP/1, the guard notes the heads.
         peer.state.head_done();
     }
-    let upgrade = !http2 && parts.headers.contains_key(UPGRADE);
+    let upgrade = !http2 && answer::has(&parts.headers, &UPGRADE);
     let view = peer.worker.view();
     let response = match view.usher.tracer.serve(&parts.headers) {
         None => answer(&peer, view, parts, body, None).await,
@@ -164,10 +165,10 @@ async fn answer(
         peer: &peer.value,
         scheme: located.scheme,
     };
-    let sketch = forward::sketch(&parts);
-    match forward::forward(parts, body, &view, route, admission, exchange).await {
+    let client = parts.extensions.remove::<OnUpgrade>();
+    match forward::forward(&parts, client, body, &view, route, admission, exchange).await {
         Ok(response) => response,
-        Err((refusal, exchange)) => refuse(&view, Some(site), &refusal, &sketch, exchange),
+        Err((refusal, exchange)) => refuse(&view, Some(site), &refusal, &parts, exchange),
     }
 }
 

@@ -102,6 +102,9 @@ impl ConnectionState {
             (since != NONE).then(|| self.epoch + Duration::from_millis(since) + limit)
         };
         let quiet = self.in_flight.load(Relaxed) == 0;
+        if !quiet && self.stalled_since.load(Relaxed) == NONE {
+            return None;
+        }
         let idle_since = self.idle_since.load(Relaxed);
         // While a request is in flight, the next one may take its time.
         let head_since = match self.head_since.load(Relaxed) {

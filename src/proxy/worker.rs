@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::access_log::AccessLog;
 use super::cache::SessionCache;
 use super::connect::Connector;
+use super::head::IdentityHead;
 use super::live::LiveStreams;
 use super::pool::Pool;
 use super::request_id::RequestIds;
@@ -34,6 +35,8 @@ pub(crate) struct View {
     pub(crate) apps: Vec<AppView>,
     /// Counters of what belongs to no app.
     pub(crate) no_app: Arc<AppStats>,
+    /// What an app is told of nobody in particular.
+    pub(crate) nobody: IdentityHead,
 }
 
 /// A thread's own part of an app.
@@ -187,6 +190,7 @@ impl Worker {
         View {
             apps: apps.collect(),
             no_app: self.stats.app("-"),
+            nobody: IdentityHead::anonymous(),
             usher,
         }
     }

@@ -26,6 +26,16 @@ use crate::secret::Secret;
 /// Characters of a cookie value: 256 bits as base64url.
 const COOKIE_LEN: usize = 43;
 
+const BASE64URL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'_');
+        byte += 1;
+    }
+    table
+};
+
 /// SHA-256 of the cookie value: the key in the cache and in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionKey(pub [u8; 32]);
@@ -33,20 +43,18 @@ pub struct SessionKey(pub [u8; 32]);
 impl SessionKey {
     /// Of a cookie value as it was sent; `None` unless it is exactly 43 base64url characters (256 bits).
     pub fn of_cookie(value: &[u8]) -> Option<Self> {
-        // Without an early end, so that several bytes are compared at once.
-        let well_formed = value.len() == COOKIE_LEN
-            && value.iter().fold(true, |good, byte| {
-                good & (byte.is_ascii_alphanumeric() | (*byte == b'-') | (*byte == b'_'))
-            });
+        let well_formed =
+            value.len() == COOKIE_LEN && value.iter().all(|byte| BASE64URL[usize::from(*byte)]);
         well_formed.then(|| Self::digest(value))
     }
 
     fn digest(value: &[u8]) -> Self {
-        let mut key = [0; 32];
-        for (to, from) in key.iter_mut().zip(digest(&SHA256, value).as_ref()) {
-            *to = *from;
-        }
-        Self(key)
+        Self(
+            digest(&SHA256, value)
+                .as_ref()
+                .try_into()
+                .unwrap_or_default(),
+        )
     }
 
     /// As the store writes it.
