@@ -2,6 +2,8 @@
 //!
 //! `bench/run directory` builds and runs it. It makes the store first, unless the file is there already.
 
+mod asked;
+
 use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -64,6 +66,7 @@ async fn main() -> Done<()> {
     say("| question | median ms | worst ms | |\n|---|---|---|---|")?;
     people(&Directory::new(store, audit.clone())).await?;
     lines(&audit).await?;
+    asked::all(&file, second(LINES)?).await?;
     whole(&audit).await
 }
 
@@ -119,6 +122,7 @@ async fn seed_users(file: &Path) -> Done<()> {
         seed_some(&mut transaction, from, &people).await?;
         transaction.commit().await?;
     }
+    asked::seed(&mut on).await?;
     Ok(on.close().await?)
 }
 

@@ -27,6 +27,12 @@ struct SigningCertificate {
     fingerprint: String,
 }
 
+/// What became of a span.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SpanOutcome {
+    outcome: &'static str,
+}
+
 /// When the signing certificates of SAML IdPs expire.
 #[derive(Debug, Default)]
 pub struct SamlCertificates {
@@ -92,6 +98,7 @@ pub struct Metrics {
     pub saml_metadata_fetches: Family<Outcome, Counter>,
     /// Lines of the audit log that could not be written to its file.
     pub audit_file_failures: Counter,
+    spans: Family<SpanOutcome, Counter>,
     /// Expiry of the signing certificates of SAML IdPs.
     pub saml_certificates: SamlCertificates,
 }
@@ -105,6 +112,11 @@ impl Metrics {
                 outcome: outcome.to_owned(),
             })
             .inc();
+    }
+
+    /// The counter of spans that came to that: `exported`, `failed`, `queue_full`.
+    pub fn trace_spans(&self, outcome: &'static str) -> Counter {
+        self.spans.get_or_create(&SpanOutcome { outcome }).clone()
     }
 
     /// Puts the counters into a registry under the names that the README documents.
@@ -153,6 +165,11 @@ impl Metrics {
             "usher_audit_file_failures",
             "Lines of the audit log that could not be written to its file",
             self.audit_file_failures.clone(),
+        );
+        registry.register(
+            "usher_trace_spans",
+            "Spans of traces by what became of them",
+            self.spans.clone(),
         );
         registry.register(
             "usher_saml_idp_certificate_expires_timestamp_seconds",

@@ -11,6 +11,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::trace::Tracer;
+
 /// To connect, TLS included.
 const CONNECT: Duration = Duration::from_secs(3);
 /// Connections are not kept for longer, so that a changed DNS entry is seen soon.
@@ -24,6 +26,7 @@ const HEADER_BYTES: u32 = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Outbound {
     client: reqwest::Client,
+    tracer: Tracer,
 }
 
 /// An answer that was read whole.
@@ -54,6 +57,18 @@ pub enum OutboundError {
     Invalid(String),
 }
 
+impl OutboundError {
+    /// A stable code.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Timeout(_) => "timeout",
+            Self::TooLarge(_) => "too_large",
+            Self::Invalid(_) => "invalid",
+        }
+    }
+}
+
 impl Outbound {
     /// A client that trusts the public roots and `extra_roots`, each a PEM text of one or more certificates.
     ///
@@ -73,7 +88,19 @@ impl Outbound {
             .http2_max_header_list_size(HEADER_BYTES)
             .build()
             .map_err(|error| OutboundError::Invalid(causes(error)))?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            tracer: Tracer::default(),
+        })
+    }
+
+    /// The same client, whose requests are spans.
+    #[must_use]
+    pub fn traced(&self, tracer: Tracer) -> Self {
+        Self {
+            client: self.client.clone(),
+            tracer,
+        }
     }
 
     /// Sends one request and reads its answer: at most `limit` bytes and `within` in all.
@@ -82,14 +109,23 @@ impl Outbound {
     /// As [`OutboundError`] tells; an answer with an error status is no error here.
     pub async fn send(
         &self,
-        request: Request<Bytes>,
+        mut request: Request<Bytes>,
         limit: usize,
         within: Duration,
     ) -> Result<Answer, OutboundError> {
-        match tokio::time::timeout(within, self.exchange(request, limit, within)).await {
+        let asking = self.tracer.call(&mut request);
+        let exchange = self.exchange(request, limit, within);
+        let result = match tokio::time::timeout(within, exchange).await {
             Ok(result) => result,
             Err(_) => Err(OutboundError::Timeout(within)),
+        };
+        if let Some(asking) = asking {
+            match &result {
+                Ok(answer) => asking.answered(answer.status),
+                Err(error) => asking.failed(error.code()),
+            }
         }
+        result
     }
 
     async fn exchange(

@@ -15,6 +15,7 @@ use crate::identity::{IdpId, UserId};
 use crate::idp::{Idp, Ours};
 use crate::keys::{self, SigningKeys, saml::SpKeys};
 use crate::metrics::Metrics;
+use crate::otlp;
 use crate::outbound::{self, Outbound};
 use crate::provision::{Occasion, Provisioner};
 use crate::refusal::{Reason, Refusal};
@@ -23,6 +24,7 @@ use crate::seal::SealRing;
 use crate::session::{Session, SessionKey, Sessions};
 use crate::sign_in::{Parts, SignIn};
 use crate::store::{Store, StoreError};
+use crate::trace::Tracer;
 
 /// Everything that a request may need.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub struct Usher {
     pub firewalls: Vec<Firewall>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Makes the spans of requests, where traces are on.
+    pub tracer: Tracer,
     lasting: Lasting,
 }
 
@@ -55,6 +59,7 @@ struct Lasting {
     outbound: Outbound,
     parts: Parts,
     keys: Arc<ArcSwap<SigningKeys>>,
+    tracer: Tracer,
 }
 
 /// Why usher does not start.
@@ -84,6 +89,11 @@ impl Usher {
         let store = Store::open(&config.store).await?;
         let outbound = Outbound::new(&outbound::extra_roots()?)?;
         let metrics = Arc::new(Metrics::default());
+        let tracer = match &config.traces {
+            Some(traces) => otlp::start(traces, outbound.clone(), &metrics),
+            None => Tracer::default(),
+        };
+        let outbound = outbound.traced(tracer.clone());
         let seal = Arc::new(keys::seal_ring(&store, &config.seal_keys).await?);
         let audit = Audit::counting(store.clone(), metrics.audit_file_failures.clone());
         audit.configure(&config.audit)?;
@@ -115,6 +125,7 @@ impl Usher {
             outbound,
             parts,
             keys,
+            tracer,
         };
         Self::build(config, 0, lasting, None, now).await
     }
@@ -176,6 +187,7 @@ impl Usher {
             keys: Arc::clone(&lasting.keys),
             firewalls: config.apps.iter().map(|app| Firewall::new(app)).collect(),
             metrics: parts.metrics,
+            tracer: lasting.tracer.clone(),
             sign_in: Arc::new(sign_in),
             config,
             lasting,

@@ -124,6 +124,7 @@ fn needs_restart(former: &Config, new: &Config) -> Option<&'static str> {
         ("listen", former.listen != new.listen),
         ("metrics.listen", former.metrics != new.metrics),
         ("admin.listen", listens(former) != listens(new)),
+        ("traces", former.traces != new.traces),
         ("store", former.store != new.store),
     ];
     changed

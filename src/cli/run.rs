@@ -4,12 +4,13 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use super::{fail, logs, reload, say_error};
 use crate::admin::reload::Reloads;
@@ -20,6 +21,8 @@ use crate::usher::Usher;
 
 /// How often what is over is forgotten.
 const TEND_EVERY: Duration = Duration::from_secs(60);
+/// For the spans that were not sent yet, of what is left of the drain: at least and at most.
+const LAST_SPANS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 pub(super) async fn run(file: &Path, workers: Option<NonZeroUsize>) -> ExitCode {
     let config = match config::load(file) {
@@ -55,12 +58,42 @@ pub(super) async fn run(file: &Path, workers: Option<NonZeroUsize>) -> ExitCode 
         Arc::clone(&usher),
     ));
     note(&usher, "usher started").await;
+    let draining = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            stop.draining().await;
+            Instant::now()
+        }
+    });
     server.serve(stop).await;
     tending.abort();
     reloading.abort();
     note(&usher, "usher stopped").await;
+    send_last_spans(&usher, draining).await;
     tracing::info!("stopped");
     ExitCode::SUCCESS
+}
+
+/// Sends the spans of what was in flight, as long as `timeouts.drain` allows. `draining` tells since when.
+async fn send_last_spans(usher: &ArcSwap<Usher>, draining: JoinHandle<Instant>) {
+    let usher = usher.load_full();
+    let gone = match draining.is_finished() {
+        true => draining
+            .await
+            .map_or(Duration::ZERO, |since| since.elapsed()),
+        false => Duration::ZERO,
+    };
+    let left = usher.config.timeouts.drain.saturating_sub(gone);
+    let left = left.clamp(LAST_SPANS.0, LAST_SPANS.1);
+    if tokio::time::timeout(left, usher.tracer.flush())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            event = "traces_lost",
+            "the last spans could not be sent in time"
+        );
+    }
 }
 
 /// A line in the audit log.

@@ -9,6 +9,7 @@ mod patterns;
 mod raw;
 mod saml;
 mod schema;
+mod traces;
 mod tree;
 
 pub use directory::{AdminConfig, AuditConfig, LocalAccounts, MailConfig, ScimConfig, ScimMatch};
@@ -23,6 +24,7 @@ pub use saml::{
     NameIdFormat, SamlAttributes, SamlBinding, SamlConfig, SamlKeyPair, SamlPreset, SamlSource,
 };
 pub use schema::{json_schema, markdown};
+pub use traces::Traces;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -67,6 +69,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins besides the apps' own that a return URL may have.
     pub return_to_origins: Vec<OriginPattern>,
+    /// Where traces are sent; none without the key.
+    pub traces: Option<Traces>,
     /// Timeouts of the data plane.
     pub timeouts: Timeouts,
     /// Limits of the data plane.

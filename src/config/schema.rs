@@ -23,12 +23,13 @@ struct Row {
     what: String,
 }
 
-/// All keys as a Markdown table: path, type, default, what.
+/// All keys as a Markdown page: a section for each top-level key, with path, type, default and what.
 pub fn markdown() -> String {
     let schema = json_schema();
     let mut rows = Vec::new();
     walk(&schema, &schema, "", &mut rows);
-    let mut text = "| key | type | default | what |\n|---|---|---|---|\n".to_owned();
+    let mut text = "# Config reference\n\nEvery key, as `usher schema --markdown` prints it. [config.example.yaml](../config.example.yaml) shows them in use.\n\
+                    `[]` stands for each entry of a list. A secret is `{ env: NAME }`, `{ file: /path }` or a plain string.\n".to_owned();
     for row in rows {
         let Row {
             path,
@@ -36,6 +37,11 @@ pub fn markdown() -> String {
             default,
             what,
         } = row;
+        if !path.contains(['.', '[']) {
+            text.push_str(&format!(
+                "\n## {path}\n\n| key | type | default | what |\n|---|---|---|---|\n"
+            ));
+        }
         text.push_str(&format!(
             "| `{path}` | {} | {default} | {} |\n",
             kind.replace('|', "\\|"),

@@ -13,6 +13,8 @@ use crate::store::StoreError;
 
 /// A secret begins so, so that scanners of sources find it.
 const PREFIX: &str = "usht_";
+/// Characters of a secret after it: 32 bytes in Base64.
+const SECRET_LEN: usize = 43;
 /// Seconds between two writes of the last use.
 const USED_EVERY: i64 = 60;
 
@@ -66,6 +68,13 @@ pub fn is_token_name(name: &str) -> bool {
 }
 
 /// A row of `api_tokens`: id, name, scope, created_at, expires_at, used_at.
+/// Whether a text has the form of the secrets that are made here.
+fn is_secret(text: &str) -> bool {
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let rest = text.strip_prefix(PREFIX).unwrap_or_default();
+    rest.len() == SECRET_LEN && rest.bytes().all(base64)
+}
+
 type Row = (String, String, String, i64, Option<i64>, Option<i64>);
 
 fn token((id, name, scope, created_at, expires_at, used_at): Row) -> Result<ApiToken, StoreError> {
@@ -134,7 +143,8 @@ impl Directory {
         Ok((made, secret))
     }
 
-    /// The live token with that secret. It is found by its hash, so that the time tells nothing of the secret.
+    /// The live token with that secret. It is found by its hash, so that the time tells nothing of the secret. What has not the form of a
+    /// secret is none, without a look into the store.
     ///
     /// # Errors
     /// If the store fails.
@@ -143,6 +153,9 @@ impl Directory {
         secret: &str,
         now: Timestamp,
     ) -> Result<Option<ApiToken>, StoreError> {
+        if !is_secret(secret) {
+            return Ok(None);
+        }
         let work = async {
             let row: Option<Row> = sqlx::query_as(
                 "SELECT id, name, scope, created_at, expires_at, used_at FROM api_tokens \
@@ -276,7 +289,7 @@ mod tests {
         let by = By::system();
         let made = directory.make_api_token("ci", Scope::Write, None, &by, at(0));
         let (_, secret) = made.await.unwrap();
-        assert!(secret.expose().len() >= 43 + PREFIX.len());
+        assert!(is_secret(secret.expose()));
         let stored: (String, String) = sqlx::query_as("SELECT hash, name FROM api_tokens")
             .fetch_one(&store.pool)
             .await
@@ -307,6 +320,29 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(lines, ["api_token", "api_token"]);
+    }
+
+    #[tokio::test]
+    async fn what_has_not_the_form_of_a_secret_is_refused_without_the_store() {
+        let (store, directory) = directory().await;
+        store.close().await;
+        let whole = format!("{PREFIX}{}", "a".repeat(SECRET_LEN));
+        for text in [
+            "",
+            PREFIX,
+            &whole[..whole.len() - 1],
+            &format!("{whole}a"),
+            &whole.replace("usht_", "usht-"),
+            &whole.replace("aaaa", "a.a="),
+            &whole[PREFIX.len()..],
+        ] {
+            assert_eq!(
+                directory.api_token(text, at(0)).await.unwrap(),
+                None,
+                "{text}"
+            );
+        }
+        assert!(directory.api_token(&whole, at(0)).await.is_err());
     }
 
     #[test]

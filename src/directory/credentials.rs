@@ -289,3 +289,119 @@ async fn write_subject(
     .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::config::StoreConfig;
+    use crate::directory::{Block, BlockSource, Invitation, NewInvitation};
+    use crate::secret::Secret;
+    use crate::store::Store;
+
+    const ANN: &str = "ann@acme.example";
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    async fn memory() -> Directory {
+        Directory::over(Store::open(&StoreConfig::Memory).await.unwrap())
+    }
+
+    /// An invitation that may set a password, or is for emergencies, or neither.
+    async fn invite(
+        directory: &Directory,
+        password: bool,
+        break_glass: bool,
+    ) -> (Invitation, Secret) {
+        let new = NewInvitation {
+            email: ANN.to_owned(),
+            name: None,
+            grants: Vec::new(),
+            password,
+            break_glass,
+            expires_at: now() + SignedDuration::from_hours(1),
+        };
+        let by = By::system();
+        directory.invite(&new, &by, now()).await.unwrap()
+    }
+
+    async fn set(directory: &Directory, link: &Secret) -> Result<Credential, SetError> {
+        let new = NewCredential {
+            login_key: ANN.to_owned(),
+            password_hash: "hash".to_owned(),
+            totp_sealed: "sealed".to_owned(),
+            totp_step: 10,
+        };
+        let by = By::system();
+        directory
+            .set_credential(link.expose(), &new, &by, now())
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_link_sets_a_password_once_and_only_if_it_is_for_one() {
+        let directory = memory().await;
+        let (_, link) = invite(&directory, false, false).await;
+        let refused = set(&directory, &link).await;
+        assert!(matches!(refused, Err(SetError::NoPassword)), "{refused:?}");
+        let (_, link) = invite(&directory, true, false).await;
+        set(&directory, &link).await.unwrap();
+        let again = set(&directory, &link).await;
+        assert!(
+            matches!(again, Err(SetError::Link(Link::Used))),
+            "{again:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn who_is_deactivated_sets_no_password() {
+        let directory = memory().await;
+        let (invitation, link) = invite(&directory, true, false).await;
+        let block = Block {
+            source: BlockSource::Admin,
+            deleted: false,
+            why: "left".to_owned(),
+            at: now(),
+        };
+        let by = By::system();
+        let blocked = directory.block(&invitation.user, &block, &by).await;
+        assert!(blocked.unwrap());
+        let refused = set(&directory, &link).await;
+        assert!(
+            matches!(refused, Err(SetError::Deactivated(_))),
+            "{refused:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_account_for_emergencies_stays_one_with_a_new_password() {
+        let directory = memory().await;
+        for break_glass in [true, false] {
+            let (_, link) = invite(&directory, true, break_glass).await;
+            set(&directory, &link).await.unwrap();
+            let known = directory.credential(ANN).await.unwrap().unwrap();
+            assert!(known.break_glass);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_code_counts_once_and_none_before_it_any_more() {
+        let directory = memory().await;
+        let (invitation, link) = invite(&directory, true, false).await;
+        set(&directory, &link).await.unwrap();
+        for (step, counts) in [
+            (10, false),
+            (12, true),
+            (12, false),
+            (11, false),
+            (13, true),
+        ] {
+            let used = directory.use_code(&invitation.user, step, now()).await;
+            assert_eq!(used.unwrap(), counts, "{step}");
+        }
+    }
+}

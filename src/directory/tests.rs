@@ -2,6 +2,7 @@
 use jiff::Timestamp;
 
 use super::*;
+use crate::audit::By;
 use crate::config::StoreConfig;
 use crate::identity::{Account, AccountState, AppId, Attributes, Protocol, Role, Subject};
 
@@ -370,4 +371,89 @@ async fn one_name_id_value_under_two_formats_is_two_subjects() {
     let found = directory.person(&email).await.unwrap().unwrap();
     assert_eq!(found.user, users[1]);
     assert_eq!(directory.person(&of("")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_new_subject_joins_only_to_a_verified_and_the_very_same_address() {
+    for (known, verified) in [
+        ("ann@acme.example", Some(false)),
+        // Folded, it is the same name, which stays taken; it is another address.
+        ("\u{ff41}nn@acme.example", Some(true)),
+    ] {
+        let directory = memory().await;
+        let said = Attributes {
+            email_verified: verified,
+            ..mail(known)
+        };
+        directory
+            .admit(&subject("acme", "1"), &said, None, now())
+            .await
+            .unwrap();
+        let new = mail("ann@acme.example");
+        let refused = directory
+            .admit(&subject("globex", "7"), &new, Some(&rule()), now())
+            .await;
+        assert!(
+            matches!(refused, Err(AdmitError::EmailTaken(_))),
+            "{known} {verified:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_new_subject_does_not_join_who_is_deactivated() {
+    let directory = memory().await;
+    let address = mail("ann@acme.example");
+    let ann = directory
+        .admit(&subject("acme", "1"), &address, None, now())
+        .await
+        .unwrap();
+    let block = Block {
+        source: BlockSource::Admin,
+        deleted: false,
+        why: "left".to_owned(),
+        at: now(),
+    };
+    let blocked = directory.block(&ann.user, &block, &By::system()).await;
+    assert!(blocked.unwrap());
+    let refused = directory
+        .admit(&subject("globex", "7"), &address, Some(&rule()), now())
+        .await;
+    assert!(
+        matches!(refused, Err(AdmitError::Deactivated { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_changed_while_the_apps_were_looked_at_is_looked_at_again() {
+    let directory = memory().await;
+    let ann = directory
+        .admit(
+            &subject("acme", "1"),
+            &mail("ann@acme.example"),
+            None,
+            now(),
+        )
+        .await
+        .unwrap()
+        .user;
+    let change = async |why: &str| {
+        let block = Block {
+            source: BlockSource::Admin,
+            deleted: why == "deleted",
+            why: why.to_owned(),
+            at: now(),
+        };
+        let changed = directory.block(&ann, &block, &By::system()).await;
+        assert!(changed.unwrap(), "{why}");
+    };
+    change("left").await;
+    let seen = directory.changed_users(now(), 9).await.unwrap();
+    change("deleted").await;
+    directory.looked_at(&seen[0]).await.unwrap();
+    let left = directory.changed_users(now(), 9).await.unwrap();
+    assert_eq!(left.len(), 1, "{left:?}");
+    directory.looked_at(&left[0]).await.unwrap();
+    assert_eq!(directory.changed_users(now(), 9).await.unwrap(), []);
 }

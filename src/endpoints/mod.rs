@@ -27,6 +27,7 @@ use crate::pages::{self, Form, PageContext};
 use crate::refusal::{Reason, Refusal};
 use crate::sign_in::Finished;
 use crate::sign_in::cookies::BrowserCookies;
+use crate::trace::Carried;
 use crate::usher::Usher;
 
 /// Largest body that an endpoint reads, in bytes.
@@ -129,6 +130,66 @@ async fn route(call: &Call<'_>) -> Result<Response<String>, Refusal> {
         )),
         _ => Err(Refusal::new(Reason::NotFound, "no endpoint has that path")),
     }
+}
+
+/// The parts of a path below the prefix; none of another.
+fn below_prefix<'a>(usher: &Usher, path: &'a str) -> Option<Vec<&'a str>> {
+    let rest = path.strip_prefix(usher.config.prefix.as_str())?;
+    Some(rest.strip_prefix('/')?.split('/').collect())
+}
+
+/// The pattern of an endpoint's path, which tells nothing of the request; none where nothing is there.
+pub fn pattern(usher: &Usher, path: &str) -> Option<String> {
+    let pattern = match below_prefix(usher, path)?.as_slice() {
+        ["sign-in"] => "/sign-in",
+        ["sign-in", "local"] => "/sign-in/local",
+        ["sign-in", _] => "/sign-in/{idp}",
+        ["invitation", _] => "/invitation/{token}",
+        ["oidc", _, "callback"] => "/oidc/{idp}/callback",
+        ["oidc", _, "backchannel-logout"] => "/oidc/{idp}/backchannel-logout",
+        ["oidc", _, "frontchannel-logout"] => "/oidc/{idp}/frontchannel-logout",
+        ["saml", _, "metadata"] => "/saml/{idp}/metadata",
+        ["saml", _, "acs"] => "/saml/{idp}/acs",
+        ["saml", _, "slo"] => "/saml/{idp}/slo",
+        ["scim", _, ..] => "/scim/{idp}",
+        ["sign-out"] => "/sign-out",
+        ["me"] => "/me",
+        ["jwks.json"] => "/jwks.json",
+        ["auth"] => "/auth",
+        ["forward-auth"] => "/forward-auth",
+        ["ext-authz", ..] => "/ext-authz/{*path}",
+        _ => return None,
+    };
+    Some(format!("{}{pattern}", usher.config.prefix))
+}
+
+/// Whether a path is one where the answers of IdPs arrive.
+pub fn may_end_sign_in(usher: &Usher, path: &str) -> bool {
+    matches!(
+        below_prefix(usher, path).as_deref(),
+        Some(["oidc", _, "callback"] | ["saml", _, "acs"])
+    )
+}
+
+/// Where the sign-in that a request ends began, in its trace.
+pub fn trace_of_sign_in(
+    usher: &Usher,
+    (parts, body): (&Parts, &Bytes),
+    site: &Site,
+    now: Timestamp,
+) -> Option<Carried> {
+    let (idp, name) = match below_prefix(usher, parts.uri.path())?.as_slice() {
+        ["oidc", idp, "callback"] => (*idp, "state"),
+        ["saml", idp, "acs"] => (*idp, "RelayState"),
+        _ => return None,
+    };
+    let parameters = match parts.method == Method::POST {
+        true => query::Parameters::of_form(parts, body).ok()?,
+        false => query::Parameters::of_query(parts),
+    };
+    let token = parameters.one(name).ok()??;
+    let browser = BrowserCookies::read(&parts.headers);
+    usher.sign_in.trace_of(idp, token, site, &browser, now)
 }
 
 /// One request to an endpoint, with what is needed to answer it.

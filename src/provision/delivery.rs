@@ -18,6 +18,7 @@ use crate::config::{App, Callback, Provisioning, Target, WebhookKey};
 use crate::directory::Event;
 use crate::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundError};
+use crate::trace::Call;
 
 /// For all tries together: so much less than the 8 seconds of the contract that the page is there by then.
 pub(super) const IN_ALL: Duration = Duration::from_millis(7750);
@@ -225,6 +226,7 @@ fn request(
 ) -> Result<Request<Bytes>, http::Error> {
     let time = now.as_second();
     Request::post(callback.url.as_str())
+        .extension(Call::to_app("callback"))
         .header(CONTENT_TYPE, "application/json")
         .header("webhook-id", &event.id)
         .header("webhook-timestamp", time)

@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::refusal::{Reason, Refusal};
 use crate::store::StoreError;
+use crate::trace;
 use answer::Verdict;
 use circuit::Circuit;
 use delivery::{Delivery, IN_ALL, Outcome};
@@ -123,6 +124,18 @@ impl Provisioner {
         if provisioning.mode == ProvisioningMode::Off {
             return Ok(());
         }
+        let work = self.ensure_in_turn(app, provisioning, (person, occasion), now);
+        trace::step("provision", work).await
+    }
+
+    async fn ensure_in_turn(
+        &self,
+        app: &Arc<App>,
+        provisioning: &Provisioning,
+        (person, occasion): (&Person, Occasion),
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        trace::note("usher.app", app.id.as_str());
         let mut turn = self.turns.take(&person.user, &app.id).await;
         let deadline = Instant::now() + IN_ALL;
         let mut waited = turn.waited;

@@ -35,6 +35,8 @@ pub(crate) struct Line<'a> {
     pub(crate) micros: u64,
     pub(crate) bytes: u64,
     pub(crate) cause: Option<&'a str>,
+    /// The trace that it is in.
+    pub(crate) trace_id: Option<&'a str>,
 }
 
 /// The end of the log: a thread of its own, so that a slow reader never holds up a request.
@@ -188,6 +190,7 @@ impl Buffer {
             (",\"forward_auth\":", line.asked_at),
             (",\"outcome\":", Some(line.outcome)),
             (",\"cause\":", line.cause),
+            (",\"trace_id\":", line.trace_id),
         ] {
             if let Some(value) = value {
                 out.push_str(name);
@@ -334,6 +337,7 @@ mod tests {
             micros: 1_234,
             bytes: 5,
             cause: None,
+            trace_id: None,
         }
     }
 

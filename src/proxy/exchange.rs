@@ -16,7 +16,9 @@ use super::request_id::RequestId;
 use super::state::ConnectionState;
 use super::stats::Outcome;
 use super::worker::{View, Worker};
+use crate::endpoints;
 use crate::refusal::Refusal;
+use crate::trace::{End, Served};
 
 /// One request and what became of it.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(crate) struct Exchange {
     pub(crate) broken: bool,
     /// The cause of a refusal, for the log alone.
     pub(crate) cause: Option<String>,
+    /// Its span, where traces are on.
+    pub(crate) trace: Option<Box<Served>>,
 }
 
 impl Exchange {
@@ -58,6 +62,30 @@ impl Exchange {
                 Outcome::Admitted
             }
         };
+    }
+
+    /// Ends its span, where there is one.
+    fn end_trace(&mut self) {
+        let Some(trace) = self.trace.take() else {
+            return;
+        };
+        let app = self.app.and_then(|place| self.view.app(place));
+        let app = app.map(|(app, _, _)| app);
+        let path = self.target.as_ref().map_or("-", PathAndQuery::path);
+        let own = match app {
+            Some(_) => None,
+            None => endpoints::pattern(&self.view.usher, path),
+        };
+        trace.end(End {
+            method: &self.method,
+            route: app.map(|app| app.path.as_str()).or(own.as_deref()),
+            app: app.map(|app| app.id.as_str()),
+            asked_at: self.asked_at.map(Dialect::name),
+            outcome: self.outcome.code(),
+            status: self.status,
+            request_id: self.id.as_str(),
+            broken: self.broken,
+        });
     }
 
     /// Notes that it was refused, and why.
@@ -79,6 +107,7 @@ impl Drop for Exchange {
         }
         let host = self.host.as_ref().and_then(|host| host.to_str().ok());
         let path = self.target.as_ref().map_or("-", PathAndQuery::path);
+        let trace_id = self.trace.as_ref().and_then(|trace| trace.trace_id());
         self.worker.log.write(&Line {
             at: self.at,
             request_id: self.id.as_str(),
@@ -87,7 +116,7 @@ impl Drop for Exchange {
             host: host.unwrap_or("-"),
             path: match app {
                 Some(_) => path,
-                None => crate::endpoints::loggable(path),
+                None => endpoints::loggable(path),
             },
             app: app.map(|(app, _, _)| app.id.as_str()),
             user: self.who.as_ref().map(|known| known.person.user.as_str()),
@@ -100,6 +129,8 @@ impl Drop for Exchange {
                 .cause
                 .as_deref()
                 .or_else(|| self.broken.then_some("the answer broke off")),
+            trace_id: trace_id.as_deref(),
         });
+        self.end_trace();
     }
 }

@@ -93,6 +93,10 @@ pub(crate) async fn forward(
         let (body, progress) = ClientBody::new(body, view, route.place);
         (body, Some(progress))
     };
+    let asking = match (&exchange.trace, view.usher.config.apps.get(route.place)) {
+        (Some(trace), Some(app)) => trace.to_app(app.id.as_str(), &parts.method),
+        (None, _) | (Some(_), None) => None,
+    };
     let head = Head {
         parts,
         firewall,
@@ -107,6 +111,7 @@ pub(crate) async fn forward(
         scheme: route.scheme,
         id: exchange.id.clone(),
         websocket,
+        trace: asking.as_ref(),
     };
     let before = std::time::Instant::now();
     let sending = Sending {
@@ -124,8 +129,17 @@ pub(crate) async fn forward(
     exchange.worker.stats.added(before - exchange.started);
     let (mut response, lease) = match sent {
         Ok(sent) => sent,
-        Err(failure) => return Err((failure.refusal(progress.as_deref()), exchange)),
+        Err(failure) => {
+            let refusal = failure.refusal(progress.as_deref());
+            if let Some(asking) = asking {
+                asking.failed(refusal.reason.code());
+            }
+            return Err((refusal, exchange));
+        }
     };
+    if let Some(asking) = asking {
+        asking.answered(response.status());
+    }
     let session = match admission {
         Admission::Public => None,
         Admission::Known { session, since, .. } => Some((session, since)),

@@ -12,6 +12,7 @@ use super::route::{
 };
 use crate::forward::firewall::Firewall;
 use crate::forward::identity::ForwardedIdentity;
+use crate::trace::Asking;
 
 /// How many fields usher sets on every request.
 const COUNT: usize = 6;
@@ -114,6 +115,8 @@ pub(crate) struct Head<'a> {
     pub(crate) id: RequestId,
     /// Whether it asks for a WebSocket.
     pub(crate) websocket: bool,
+    /// The span of the question to the app, where there is a trace.
+    pub(crate) trace: Option<&'a Asking>,
 }
 
 impl Head<'_> {
@@ -148,6 +151,9 @@ impl Head<'_> {
             fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
         } else if fields.keys().any(|name| name == TE) {
             fields.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+        if let Some(trace) = self.trace {
+            trace.pass_on(&mut fields);
         }
         fields
     }

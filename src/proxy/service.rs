@@ -33,6 +33,7 @@ use super::worker::{View, Worker};
 use crate::config::Site;
 use crate::endpoints;
 use crate::refusal::{Reason, Refusal};
+use crate::trace::Served;
 
 /// The other end of a connection.
 #[derive(Debug)]
@@ -62,7 +63,11 @@ pub(crate) async fn serve(
         peer.state.head_done();
     }
     let upgrade = !http2 && answer::has(&parts.headers, &UPGRADE);
-    let response = answer(&peer, parts, body).await;
+    let view = peer.worker.view();
+    let response = match view.usher.tracer.serve(&parts.headers) {
+        None => answer(&peer, view, parts, body, None).await,
+        Some(trace) => Box::pin(traced(&peer, view, parts, body, trace)).await,
+    };
     if upgrade {
         peer.state.answer_upgrade(match response.status() {
             StatusCode::SWITCHING_PROTOCOLS => UpgradeAnswer::Granted,
@@ -72,10 +77,33 @@ pub(crate) async fn serve(
     Ok(response)
 }
 
-async fn answer(peer: &Peer, mut parts: Parts, body: Incoming) -> Answer {
-    let view = peer.worker.view();
+/// Answers below the request's span.
+async fn traced(
+    peer: &Peer,
+    view: Arc<View>,
+    parts: Parts,
+    body: Incoming,
+    mut trace: Box<Served>,
+) -> Answer {
+    // The answer of an IdP goes on in the trace of its sign-in, which is known once the cookie was read.
+    if endpoints::may_end_sign_in(&view.usher, parts.uri.path()) {
+        return answer(peer, view, parts, body, Some(trace)).await;
+    }
+    let current = trace.begin(None);
+    let answered = answer(peer, view, parts, body, Some(trace));
+    current.within(answered).await
+}
+
+async fn answer(
+    peer: &Peer,
+    view: Arc<View>,
+    mut parts: Parts,
+    body: Incoming,
+    trace: Option<Box<Served>>,
+) -> Answer {
     let trusted = is_trusted(&view.usher.config.trusted_proxies, peer.address);
     let mut exchange = record(peer, &view, &parts, trusted);
+    exchange.trace = trace;
     if let Some(dialect) = Dialect::of(&view.usher.config.prefix, parts.uri.path()) {
         return Box::pin(forward_auth::answer(peer, &view, dialect, parts, exchange)).await;
     }
@@ -174,6 +202,7 @@ fn record(peer: &Peer, view: &Arc<View>, parts: &Parts, trusted: bool) -> Box<Ex
         bytes: 0,
         broken: false,
         cause: None,
+        trace: None,
     })
 }
 
@@ -197,9 +226,18 @@ async fn endpoint(
         Err(refusal) => return refuse(view, Some(site), &refusal, &parts, exchange),
     };
     exchange.outcome = Outcome::Own;
+    let current = exchange.trace.as_mut().map(|trace| {
+        let now = exchange.at;
+        let earlier = endpoints::trace_of_sign_in(&view.usher, (&parts, &bytes), site, now);
+        trace.begin(earlier.as_ref())
+    });
     let request = Request::from_parts(parts, bytes);
     let asked = asked(site, &exchange);
-    let response = endpoints::answer(&view.usher, request, &asked).await;
+    let answered = endpoints::answer(&view.usher, request, &asked);
+    let response = match current {
+        None => answered.await,
+        Some(current) => current.within(answered).await,
+    };
     answer::own(response, exchange)
 }
 

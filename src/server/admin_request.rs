@@ -96,6 +96,7 @@ impl Drop for Record {
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             bytes: self.bytes,
             cause: self.cause.as_deref(),
+            trace_id: None,
         });
         self.desk.log.flush();
     }

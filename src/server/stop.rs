@@ -29,6 +29,11 @@ impl Stop {
         self.leaving.is_cancelled()
     }
 
+    /// Waits until the drain begins.
+    pub async fn draining(&self) {
+        self.drain.cancelled().await;
+    }
+
     /// Fires when the drain begins.
     pub(super) fn drain(&self) -> &CancellationToken {
         &self.drain

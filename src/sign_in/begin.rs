@@ -10,6 +10,7 @@ use crate::idp::oidc::OidcIdp;
 use crate::idp::saml::{Outgoing, SamlIdp};
 use crate::idp::{Idp, oidc, saml};
 use crate::refusal::{Reason, Refusal};
+use crate::trace;
 
 /// What somebody asked for who wants to sign in.
 #[derive(Debug)]
@@ -49,10 +50,15 @@ impl SignIn {
     /// # Errors
     /// `UnknownIdp`, `SignInLoop`, `IdpDown`, `Internal`.
     pub async fn begin(&self, begin: Begin<'_>, now: Timestamp) -> Result<Begun, Refusal> {
+        trace::step("sign_in.begin", self.begin_here(begin, now)).await
+    }
+
+    async fn begin_here(&self, begin: Begin<'_>, now: Timestamp) -> Result<Begun, Refusal> {
         let idp = match begin.test {
             Some(_) => self.any_idp(begin.idp)?,
             None => self.idp(begin.idp)?,
         };
+        trace::note("usher.idp", idp.config().id.as_str());
         if !begin.signed_in && looping::is_looping(begin.site, &self.seal, begin.browser, now) {
             let cause = "several sign-ins finished within a minute without a session coming back";
             return Err(Refusal::new(Reason::SignInLoop, cause));
@@ -78,6 +84,7 @@ impl SignIn {
             started_at: now.as_second(),
             anew: begin.anew,
             test: begin.test.map(str::to_owned),
+            trace: trace::carry(),
         };
         let cookies = pending
             .keep(begin.site, &self.seal, begin.browser, cross_site)

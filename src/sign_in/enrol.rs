@@ -269,3 +269,111 @@ fn closed(link: &Link) -> Refusal {
     };
     Refusal::new(reason, "the link leads to no open invitation")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::audit::By;
+    use crate::directory::NewInvitation;
+    use crate::secret::Secret;
+    use crate::sign_in::cookies::BrowserCookies;
+    use crate::sign_in::fixtures::{self, story};
+
+    const PASSWORD: &str = "coffee at half past five";
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    /// The secret of a link for that address.
+    async fn link(story: &SignIn, email: &str, password: bool, break_glass: bool) -> Secret {
+        let new = NewInvitation {
+            email: email.to_owned(),
+            name: None,
+            grants: Vec::new(),
+            password,
+            break_glass,
+            expires_at: now() + SignedDuration::from_hours(1),
+        };
+        let made = story.directory.invite(&new, &By::system(), now()).await;
+        made.unwrap().1
+    }
+
+    async fn offer(story: &SignIn, token: &Secret) -> (TotpSecret, String) {
+        let opened = story.open_invitation(token.expose(), now()).await.unwrap();
+        let offer = story.offer(&opened, "app.test", None).unwrap();
+        let secret = story.offered(&opened.invitation, &offer.sealed).unwrap();
+        (secret, offer.sealed)
+    }
+
+    async fn enrol(
+        story: &SignIn,
+        token: &Secret,
+        code: &str,
+        sealed: &str,
+    ) -> Result<Enrolled, Refusal> {
+        let form = EnrolForm {
+            password: PASSWORD,
+            again: PASSWORD,
+            totp: code,
+            sealed,
+        };
+        let by = By::system();
+        let site = &story.config.sites[0];
+        let visit = LocalVisit {
+            site,
+            return_to: &ReturnTo::judge(Some("/"), site, &story.config),
+            browser: &BrowserCookies::default(),
+            by: &by,
+            client: std::net::Ipv4Addr::LOCALHOST.into(),
+        };
+        story.enrol(token.expose(), &form, &visit, now()).await
+    }
+
+    #[tokio::test]
+    async fn the_second_factor_of_one_invitation_is_none_of_another() {
+        let story = story().await;
+        let mine = link(&story, "ann@acme.test", true, false).await;
+        let yours = link(&story, "bob@acme.test", true, false).await;
+        let (secret, sealed) = offer(&story, &mine).await;
+        let code = secret.code(now());
+        let refused = enrol(&story, &yours, &code, &sealed).await.unwrap();
+        assert!(
+            matches!(refused, Enrolled::Again(Mistake::Code, _)),
+            "{refused:?}"
+        );
+        let done = enrol(&story, &mine, &code, &sealed).await.unwrap();
+        assert!(matches!(done, Enrolled::SignedIn(_)), "{done:?}");
+    }
+
+    #[tokio::test]
+    async fn an_account_for_emergencies_is_ready_and_nobody_is_signed_in() {
+        let story = story().await;
+        let link = link(&story, "root@acme.test", true, true).await;
+        let (secret, sealed) = offer(&story, &link).await;
+        let done = enrol(&story, &link, &secret.code(now()), &sealed).await;
+        assert!(matches!(done, Ok(Enrolled::Ready)), "{done:?}");
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_not_for_a_password_sets_none() {
+        let mut story = story().await;
+        let plain = link(&story, "ann@acme.test", false, false).await;
+        let password = link(&story, "bob@acme.test", true, false).await;
+        let (secret, sealed) = offer(&story, &password).await;
+        let code = secret.code(now());
+        let refused = enrol(&story, &plain, &code, &sealed).await;
+        assert_eq!(refused.unwrap_err().reason, Reason::NotFound);
+        for (enabled, require_sso) in [(false, false), (true, true)] {
+            let mut config = fixtures::config();
+            config.local_accounts.enabled = enabled;
+            config.local_accounts.require_sso = require_sso;
+            story.config = Arc::new(config);
+            let refused = enrol(&story, &password, &code, &sealed).await;
+            assert_eq!(refused.unwrap_err().reason, Reason::NotFound);
+        }
+    }
+}

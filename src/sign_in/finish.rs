@@ -17,6 +17,7 @@ use crate::provision::Occasion;
 use crate::refusal::{FailedCheck, Reason, Refusal};
 use crate::revoke;
 use crate::session::{CreateError, NewSession, Session, SessionKey, Which};
+use crate::trace;
 
 /// Seconds that clocks may be apart.
 const SKEW: i64 = 60;
@@ -98,12 +99,21 @@ impl SignIn {
         if let Some(finished) = self.finish_test(&callback, now).await {
             return finished;
         }
+        let work = self.finish_by_oidc(&callback, now);
+        trace::step("sign_in.callback", work).await
+    }
+
+    async fn finish_by_oidc(
+        &self,
+        callback: &Callback<'_>,
+        now: Timestamp,
+    ) -> Result<Finished, Refusal> {
         let idp = self.idp(callback.idp)?;
         let Idp::Oidc(oidc) = idp else {
             let cause = "that identity provider does not speak OIDC";
             return Err(Refusal::new(Reason::UnknownIdp, cause));
         };
-        let outcome = self.finish_at(idp, oidc, &callback, now).await;
+        let outcome = self.finish_at(idp, oidc, callback, now).await;
         self.count(&idp.config().id, &outcome);
         outcome
     }
@@ -117,6 +127,8 @@ impl SignIn {
             })
             | Err(refusal) => refusal.reason.code(),
         };
+        trace::note("usher.idp", idp.as_str());
+        trace::note("usher.outcome", code);
         Metrics::count(&self.metrics.sign_ins, idp.as_str(), code);
     }
 
@@ -150,7 +162,8 @@ impl SignIn {
             let (to, cause) = (Some(&pending), "that state was used before");
             return self.go_on_or_refuse(site, browser, to, cause, now).await;
         }
-        let token = match oidc.redeem(response, secrets, &redirect_uri, now).await {
+        let redeemed = oidc.redeem(response, secrets, &redirect_uri, now);
+        let token = match trace::step("sign_in.redeem", redeemed).await {
             Ok(token) => token,
             Err(error) => {
                 let (refusal, from) = (oidc_refusal(&error), (&idp.config().id, callback.by));
@@ -195,7 +208,8 @@ impl SignIn {
         now: Timestamp,
     ) -> Result<Finished, Refusal> {
         let idp = arrival.idp.config();
-        let (person, cookies) = match self.admitted(arrival, &login, now).await {
+        let admitted = self.admitted(arrival, &login, now);
+        let (person, cookies) = match trace::step("sign_in.admit", admitted).await {
             Ok(admitted) => admitted,
             Err(turned) => {
                 self.record_turned(arrival, &login, &turned, now).await;

@@ -14,6 +14,7 @@ use crate::idp::saml::response::Origin;
 use crate::idp::saml::{Check, Refused, SamlError, SamlIdp, VerifiedResponse};
 use crate::idp::{Idp, VerifiedLogin};
 use crate::refusal::{Reason, Refusal};
+use crate::trace;
 
 /// A form that arrived at the assertion consumer service of an IdP.
 #[derive(Debug)]
@@ -53,16 +54,22 @@ impl SignIn {
         if let Some(finished) = self.finish_saml_test(&post, now).await {
             return finished;
         }
+        trace::step("sign_in.callback", self.finish_by_saml(&post, now)).await
+    }
+
+    async fn finish_by_saml(
+        &self,
+        post: &AcsPost<'_>,
+        now: Timestamp,
+    ) -> Result<Finished, Refusal> {
         let idp = self.idp(post.idp)?;
         let Idp::Saml(saml) = idp else {
             let cause = "that identity provider does not speak SAML";
             return Err(Refusal::new(Reason::UnknownIdp, cause));
         };
-        let outcome = match self.begun(&post, &idp.config().id, now) {
-            Some(found) => self.finish_requested(idp, saml, &post, &found, now).await,
-            None if saml.takes_unsolicited() => {
-                self.finish_unsolicited(idp, saml, &post, now).await
-            }
+        let outcome = match self.begun(post, &idp.config().id, now) {
+            Some(found) => self.finish_requested(idp, saml, post, &found, now).await,
+            None if saml.takes_unsolicited() => self.finish_unsolicited(idp, saml, post, now).await,
             None => {
                 let cause = "no sign-in of this browser has that RelayState";
                 self.go_on_or_refuse(post.site, post.browser, None, cause, now)
@@ -184,7 +191,8 @@ impl SignIn {
         now: Timestamp,
     ) -> Result<VerifiedResponse, Refusal> {
         let acs = self.acs(post.site, &saml.config().id);
-        saml.redeem(post.saml_response, &acs, origin, now)
+        let redeemed = saml.redeem(post.saml_response, &acs, origin, now);
+        trace::step("sign_in.redeem", redeemed)
             .await
             .map_err(|error| saml_refusal(&error))
     }

@@ -95,3 +95,53 @@ fn known<'a>(site: &Site, browser: &'a BrowserCookies) -> Option<&'a str> {
         .one(&cookies::form_name(site))
         .filter(|value| value.len() == COOKIE_LEN)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use http::HeaderMap;
+    use http::header::COOKIE;
+
+    use super::*;
+    use crate::sign_in::fixtures::story;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    /// The browser that took this cookie.
+    fn with(line: &str) -> BrowserCookies {
+        let mut headers = HeaderMap::new();
+        let pair = line.split(';').next().unwrap_or_default();
+        headers.insert(COOKIE, pair.parse().unwrap());
+        BrowserCookies::read(&headers)
+    }
+
+    #[tokio::test]
+    async fn a_token_is_for_its_browser_and_for_an_hour() {
+        let story = story().await;
+        let site = &story.config.sites[0];
+        let nobody = BrowserCookies::default();
+        let made = story.form_token(site, &nobody, at(0)).unwrap();
+        let other = story.form_token(site, &nobody, at(0)).unwrap();
+        let browser = with(&made.cookie.unwrap());
+        let stranger = with(&other.cookie.unwrap());
+        let check = |browser: &BrowserCookies, token: Option<&str>, second: i64| {
+            story.check_form(site, browser, token, at(second)).is_ok()
+        };
+        let token = Some(made.value.as_str());
+        assert!(check(&browser, token, 0));
+        assert!(check(&browser, token, 3600));
+        assert!(!check(&browser, token, 3601), "after an hour");
+        assert!(!check(&stranger, token, 0), "in another browser");
+        assert!(!check(&nobody, token, 0), "without a cookie");
+        assert!(!check(&browser, None, 0), "without a token");
+        let plain = format!("{} {}", at(0).as_second(), "A".repeat(COOKIE_LEN));
+        assert!(!check(&browser, Some(&plain), 0), "made by somebody else");
+        // Sealed for another purpose it is none.
+        let other = story.seal.seal("another", plain.as_bytes()).unwrap();
+        assert!(!check(&browser, Some(&other), 0));
+        let again = story.form_token(site, &browser, at(5)).unwrap();
+        assert!(again.cookie.is_none() && check(&browser, Some(&again.value), 5));
+    }
+}

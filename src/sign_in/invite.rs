@@ -230,3 +230,58 @@ fn letter<'a>(
         html,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::identity::UserId;
+    use crate::sign_in::fixtures;
+
+    #[test]
+    fn what_people_are_called_is_text_in_the_letter() {
+        let config = fixtures::config();
+        let hostile = "<img src=x onerror=alert(1)>\"&";
+        let invitation = Invitation {
+            id: "inv_1".to_owned(),
+            user: UserId::new("usr_1"),
+            new: NewInvitation {
+                email: "ann@acme.test".to_owned(),
+                name: Some(hostile.to_owned()),
+                grants: Vec::new(),
+                password: false,
+                break_glass: false,
+                expires_at: Timestamp::MAX,
+            },
+            created_by: "system".to_owned(),
+            created_at: Timestamp::MIN,
+            accepted_at: None,
+            withdrawn_at: None,
+        };
+        let link = Secret::new("https://app.test/_usher/invitation/abc");
+        let letter = letter(&config, &invitation, Some(hostile), &link);
+        assert!(!letter.html.contains("<img"), "{}", letter.html);
+        let shown = "&lt;img src=x onerror=alert(1)&gt;&quot;&amp;";
+        assert_eq!(letter.html.matches(shown).count(), 2, "{}", letter.html);
+    }
+
+    #[test]
+    fn roles_are_of_apps_that_there_are() {
+        let config = fixtures::config();
+        for (app, role) in [
+            ("nothing", None),
+            ("nothing", Some("x")),
+            ("app", Some("x")),
+        ] {
+            let new = NewInvitation {
+                email: "ann@acme.test".to_owned(),
+                name: None,
+                grants: vec![(AppId::new(app), role.map(Role::new).into_iter().collect())],
+                password: false,
+                break_glass: false,
+                expires_at: Timestamp::MAX,
+            };
+            assert!(check(&config, &new).is_err(), "{app} {role:?}");
+        }
+    }
+}

@@ -56,6 +56,9 @@ use crate::refusal::{FailedCheck, Reason, Refusal};
 use crate::revoke::{self, Why};
 use crate::seal::SealRing;
 use crate::session::{Sessions, Which};
+use crate::trace::Carried;
+use cookies::BrowserCookies;
+use pending::PendingLogin;
 
 /// What the story needs of the rest.
 #[derive(Debug)]
@@ -96,6 +99,20 @@ pub struct Parts {
 }
 
 impl SignIn {
+    /// Where the sign-in began that an answer with `token` ends, in its trace. Nothing is used up by asking.
+    pub fn trace_of(
+        &self,
+        idp: &str,
+        token: &str,
+        site: &Site,
+        browser: &BrowserCookies,
+        now: Timestamp,
+    ) -> Option<Carried> {
+        let idp = IdpId::new(idp);
+        let found = PendingLogin::of_answer(token, &idp, site, &self.seal, browser, now);
+        found.and_then(|(pending, _)| pending.trace)
+    }
+
     /// For one config and its IdPs.
     pub fn new(config: Arc<Config>, idps: HashMap<IdpId, Idp>, parts: Parts) -> Self {
         let Parts {

@@ -11,6 +11,7 @@ use crate::config::Site;
 use crate::identity::{IdpId, hash};
 use crate::idp::{oidc, saml};
 use crate::seal::{SealError, SealRing};
+use crate::trace::Carried;
 
 /// Seconds that a sign-in may take.
 pub(super) const VALID_FOR: i64 = 600;
@@ -43,6 +44,9 @@ pub(super) struct PendingLogin {
     /// A test sign-in: the public id of the admin's session. Nobody is ever signed in by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) test: Option<String>,
+    /// Where it began, in its trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<Carried>,
 }
 
 /// See [`PendingLogin::before`].
@@ -191,6 +195,7 @@ mod tests {
             started_at: at.as_second(),
             anew: false,
             test: None,
+            trace: None,
         }
     }
 

@@ -275,3 +275,45 @@ impl SignIn {
 fn used_before() -> Refusal {
     Refusal::new(Reason::StateInvalid, "that test sign-in was used before")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn run(idp: &str, second: i64) -> TestRun {
+        TestRun {
+            idp: IdpId::new(idp),
+            at: at(second),
+            outcome: Err(used_before()),
+        }
+    }
+
+    #[test]
+    fn a_result_is_for_its_session_and_for_half_an_hour() {
+        let runs = TestRuns::default();
+        runs.keep("ses_1", run("acme", 0));
+        let acme = IdpId::new("acme");
+        let is_there = |sid: &str, idp: &IdpId, second| runs.of(sid, idp, at(second)).is_some();
+        assert!(is_there("ses_1", &acme, 1799));
+        assert!(!is_there("ses_1", &acme, 1800));
+        assert!(!is_there("ses_2", &acme, 1));
+        assert!(!is_there("ses_1", &IdpId::new("globex"), 1));
+    }
+
+    #[test]
+    fn no_more_than_so_many_results_are_kept() {
+        let runs = TestRuns::default();
+        for number in 0..=KEPT {
+            runs.keep(&format!("ses_{number}"), run("acme", 0));
+        }
+        assert_eq!(runs.0.lock().unwrap().len(), KEPT);
+        let acme = IdpId::new("acme");
+        assert!(runs.of("ses_0", &acme, at(1)).is_none());
+        assert!(runs.of(&format!("ses_{KEPT}"), &acme, at(1)).is_some());
+    }
+}

@@ -102,6 +102,8 @@ CREATE TABLE api_tokens (
 ALTER TABLE subjects ADD COLUMN directory_key TEXT;
 CREATE INDEX subjects_by_directory_key ON subjects (idp, directory_key);
 CREATE INDEX subjects_by_value ON subjects (idp, value);
+-- Whoever signs in for the first time is looked for by it.
+CREATE INDEX subjects_by_email ON subjects (email_key);
 
 -- SCIM resources, one name space for each IdP. `document` is the resource as it was sent, without id, meta, groups and members.
 CREATE TABLE scim_users (
@@ -123,6 +125,17 @@ CREATE TABLE scim_users (
 CREATE INDEX scim_users_by_user ON scim_users (user_id);
 CREATE INDEX scim_users_by_external_id ON scim_users (idp, external_id, id);
 CREATE UNIQUE INDEX scim_users_by_match ON scim_users (idp, match_value);
+CREATE INDEX scim_users_by_change ON scim_users (idp, changed_at, id);
+
+-- Every address of a user resource, as names are compared: clients find their users by one.
+CREATE TABLE scim_emails (
+    idp       TEXT NOT NULL,
+    email_key TEXT NOT NULL,
+    id        TEXT NOT NULL,
+    PRIMARY KEY (idp, email_key, id),
+    FOREIGN KEY (idp, id) REFERENCES scim_users (idp, id)
+);
+CREATE INDEX scim_emails_by_id ON scim_emails (idp, id);
 
 CREATE TABLE scim_groups (
     idp              TEXT   NOT NULL,
@@ -138,6 +151,7 @@ CREATE TABLE scim_groups (
     UNIQUE (idp, display_name_key)
 );
 CREATE INDEX scim_groups_by_external_id ON scim_groups (idp, external_id, id);
+CREATE INDEX scim_groups_by_change ON scim_groups (idp, changed_at, id);
 
 CREATE TABLE scim_members (
     idp       TEXT NOT NULL,

@@ -159,6 +159,7 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
       'a rolling update over SQLite': ['proxy', { strategy: { type: 'RollingUpdate' } }, /strategy\.type is RollingUpdate.*\s+Leave strategy empty/],
       'a budget that blocks every drain': ['proxy', { podDisruptionBudget: { enabled: true, minAvailable: 1 } }, /minAvailable is 1 of 1 pods.*\s+Write podDisruptionBudget\.maxUnavailable: 1/],
       'a budget of all pods': ['proxy', { podDisruptionBudget: { enabled: true, minAvailable: '100%' } }, /minAvailable is 100% of 1 pods/],
+      'trust in everybody': ['proxy', { config: { trusted_proxies: ['10.0.0.0/8', '0.0.0.0/0'] } }, /config\.trusted_proxies has 0\.0\.0\.0\/0, so everybody.*\s+Write the network/],
       'a client secret as text': ['proxy', { config: { identity_providers: [{ id: 'acme', oidc: { issuer: 'https://login.acme.example', client_id: 'usher', client_secret: 'hunter2' } }] } }, /config\.identity_providers\[0\]\.oidc\.client_secret is written as text.*\s+Write \{ env: NAME \}/],
       'a webhook secret as text in a list': ['proxy', { config: { apps: [{ id: 'wiki', upstream: 'http://wiki.default.svc:3000', provisioning: { callback: { url: 'http://wiki.default.svc:3000/users', secret: ['whsec_AAAA'] } } }] } }, /config\.apps\[0\]\.provisioning\.callback\.secret is written as text/],
       'a key that seals as text': ['proxy', { config: { keys: { seal: ['0123456789abcdef0123456789abcdef'] } } }, /config\.keys\.seal is written as text/],
@@ -226,6 +227,7 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
       [{ livenessProbe: { httpGet: { path: '/' } } }, /httpGet/],
       [{ extraEnv: [{ nam: 'A' }] }, /nam/],
       [{ persistence: { accessModes: ['ReadOnlyMany'] } }, /accessModes/],
+      [{ service: { spec: { selector: { app: 'wiki' } } } }, /selector/],
     ]) {
       await assert.rejects(template(await over('proxy', values)), (error) => {
         assert.match(error.message, /values don't meet the specifications of the schema/);
@@ -248,9 +250,23 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     assert.equal(await strategy({ config: { store: 'postgres://db/usher' }, replicaCount: 2 }), 'RollingUpdate');
   });
 
+  test('a sidecar, which ends after the app, waits for nothing unless told to', async () => {
+    const timeouts = async (name, more) => (await documents(only(await documents(await template(await over(name, more))), 'ConfigMap').data['usher.yaml']))[0].timeouts;
+    assert.deepEqual(await timeouts('sidecar', { config: { timeouts: { drain: '9s' } } }), { drain: '9s', linger: 'none' });
+    assert.deepEqual(await timeouts('sidecar', { config: { timeouts: { linger: '2s' } } }), { linger: '2s' });
+    assert.equal(await timeouts('proxy', {}), undefined);
+  });
+
   test('numbers of the config are written as they were', async () => {
     const text = await template(await over('proxy', { config: { limits: { headers: 12345678 } } }));
     assert.match(text, /headers: 12345678\n/);
+  });
+
+  test('a null takes the user away, for clusters that give each container one of their own', async () => {
+    const without = { runAsUser: null, runAsGroup: null };
+    const { spec } = only(await documents(await template(await over('proxy', { podSecurityContext: { ...without, fsGroup: null }, securityContext: without }))), 'Deployment').spec.template;
+    assert.deepEqual(Object.keys(spec.securityContext).sort(), ['fsGroupChangePolicy', 'runAsNonRoot', 'seccompProfile']);
+    assert.ok(!Object.keys(spec.containers[0].securityContext).some((key) => /^runAs(User|Group)$/.test(key)));
   });
 
   test('with a network policy nobody gets past usher to the app in its pod', async () => {
@@ -260,6 +276,14 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     assert.deepEqual(policy.spec.ingress.flatMap(({ ports }) => ports.map(({ port }) => port)), [4180, 4182]);
     for (const service of kinds(list, 'Service')) assert.deepEqual(service.spec.selector, { app: 'wiki' });
     assert.equal(kinds(list, 'Deployment').length + kinds(list, 'ServiceAccount').length, 0);
+  });
+
+  test('a network policy that lets only some read the metrics lets the pod of `helm test` too', async () => {
+    const list = await documents(await template(path.join(chart, 'ci/proxy-full-values.yaml')));
+    const rule = only(list, 'NetworkPolicy').spec.ingress.find(({ ports }) => ports[0].port === 4182);
+    const pod = only(list, 'Pod').metadata.labels;
+    const selectors = rule.from.flatMap(({ podSelector }) => podSelector ? [Object.entries(podSelector.matchLabels)] : []);
+    assert.ok(rule.from.length === 2 && selectors.some((labels) => labels.every(([name, value]) => pod[name] === value)), JSON.stringify(rule));
   });
 
   test('a gateway copies every field that the presets of the apps send', async () => {
@@ -273,7 +297,7 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     assert.deepEqual(targetRefs.map(({ name }) => name), ['wiki-usher-wiki-example', 'wiki-usher-grafana-example']);
   });
 
-  test('the fields that a gateway copies are those that usher answers with, for every preset', { timeout: 60_000 }, async () => {
+  test('the fields that a gateway copies are those that usher answers with, for every preset', { timeout: 180_000 }, async () => {
     const schema = JSON.parse(await run(usherBinary, ['schema']));
     const presets = [...JSON.stringify(schema).matchAll(/"enum":(\[[^\]]*"remote-user"[^\]]*\])/g)].flatMap(([, list]) => JSON.parse(list));
     assert.ok(presets.length >= 4 && presets.includes('usher'), `${presets}`);
@@ -286,10 +310,14 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
       identity_providers: [{ id: 'acme', oidc: { issuer: 'http://127.0.0.1:9', client_id: 'usher', client_auth: 'none' } }],
       apps: Object.entries(headers).map(([id, how]) => ({ id, path: `/${id}`, headers: how, access: [{ allow: 'anyone' }] })),
     };
-    const values = await over('forward-auth-traefik', { config: { ...config, store: undefined }, containerPorts: { http: port, metrics }, persistence: { enabled: false } });
+    const table = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'table' }, data: { table: '{{ include "usher.presets" . | fromYaml | toJson }}' } };
+    const values = await over('forward-auth-traefik', { config, containerPorts: { http: port, metrics }, persistence: { enabled: false }, extraObjects: [table] });
     const list = await documents(await template(values));
+    const maps = kinds(list, 'ConfigMap').map(({ data }) => data);
+    const known = JSON.parse(maps.find((data) => data.table).table);
+    assert.deepEqual(Object.keys(known).sort(), [...presets].sort());
     const file = path.join(await temporary('presets'), 'usher.yaml');
-    await fs.writeFile(file, kinds(list, 'ConfigMap')[0].data['usher.yaml'].replaceAll('0.0.0.0', '127.0.0.1'));
+    await fs.writeFile(file, maps.find((data) => data['usher.yaml'])['usher.yaml'].replaceAll('0.0.0.0', '127.0.0.1'));
     const usher = new Child('presets', usherBinary, ['run', '--config', file]);
     try {
       const all = new Set();
@@ -301,8 +329,8 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
         });
         assert.equal(answer.status, 200, `${id}: ${answer.text}`);
         const sent = Object.keys(answer.headers).filter((name) => answer.headers[name] === '');
-        const one = only(await documents(await template(await over('forward-auth-traefik', { config: { apps: [{ id: 'wiki', headers: how }] } }))), 'Middleware');
-        assert.deepEqual(one.spec.forwardAuth.authResponseHeaders.map((name) => name.toLowerCase()).sort(), sent.sort(), id);
+        const copied = [...known[id] ?? Object.keys(how.map), 'X-Usher-Groups-Overage'];
+        assert.deepEqual(copied.map((name) => name.toLowerCase()).sort(), sent.sort(), id);
         for (const name of sent) all.add(name);
       }
       const both = only(list, 'Middleware').spec.forwardAuth.authResponseHeaders.map((name) => name.toLowerCase());
@@ -310,6 +338,28 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     } finally {
       await usher.kill();
     }
+  });
+
+  test("usher's endpoints for gateways are not led to from the outside", async () => {
+    const questions = ['/_usher/auth', '/_usher/forward-auth', '/_usher/ext-authz'];
+    const of = async (name) => documents(await template(path.join(chart, 'ci', `forward-auth-${name}-values.yaml`)));
+    for (const name of ['envoy-gateway', 'own-routes']) {
+      const list = await of(name);
+      const route = kinds(list, 'HTTPRoute').find(({ metadata }) => metadata.name === 'wiki-usher');
+      const away = route.spec.rules.find(({ filters }) => filters?.[0].extensionRef.name === only(list, 'HTTPRouteFilter').metadata.name);
+      assert.deepEqual(away.matches.map((match) => match.path.value), questions);
+      assert.equal(away.backendRefs, undefined);
+    }
+    const [own] = only(await of('traefik'), 'IngressRoute').spec.routes;
+    const without = new RegExp(/!PathRegexp\(`(.*)`\)/.exec(own.match)[1]);
+    for (const path of questions) assert.ok(without.test(path) && without.test(`${path}/x`), path);
+    assert.ok(!without.test('/_usher/oidc/acme/callback') && !without.test('/_usher/authority'));
+    const deny = kinds(await of('istio'), 'AuthorizationPolicy').find(({ spec }) => spec.action === 'DENY');
+    assert.deepEqual(deny.spec.rules[0].to[0].operation.paths, questions.flatMap((path) => [path, `${path}/*`]));
+    const nginx = kinds(await of('ingress-nginx'), 'Ingress').find(({ metadata }) => metadata.annotations?.['nginx.ingress.kubernetes.io/auth-url']);
+    const paths = nginx.spec.rules[0].http.paths;
+    assert.deepEqual(paths.map((one) => one.path), ['/', ...questions]);
+    assert.ok(paths.every(({ backend }) => backend.service.name === 'wiki'));
   });
 
   test('the alerts are those of files/alerts.yaml, but for those that are left out', async () => {

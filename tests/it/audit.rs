@@ -25,7 +25,7 @@ async fn lines(company: &Company, action: &str) -> Vec<Line> {
     page.lines.into_iter().rev().collect()
 }
 
-async fn run_sql(company: &Company, sql: &str) {
+pub(crate) async fn run_sql(company: &Company, sql: &str) {
     let mut store = sqlx::sqlite::SqliteConnectOptions::new()
         .filename(company.usher.path().join("usher.db"))
         .connect()

@@ -22,8 +22,10 @@ const ROWS: &[&[&str]] = &[
     ],
     &[
         "mail",
+        "otlp",
         "config",
         "outbound",
+        "trace",
         "certificate",
         "seal",
         "secret",

@@ -578,6 +578,77 @@ async fn without_local_accounts_there_is_no_form() {
 }
 
 #[tokio::test]
+async fn what_is_too_long_is_not_looked_at_and_a_new_sign_in_ends_the_former_session() {
+    let company = Company::open_with(local(false)).await;
+    let words = [
+        "--email",
+        "zoe@example.com",
+        "--password",
+        "--app",
+        "wiki:viewer",
+    ];
+    let link = link(company.usher.path(), &words).await;
+    let mut browser = company.browser();
+    let (_, totp) = set_up(&mut browser, &link).await;
+    let former = browser.cookie("__Host-usher").unwrap();
+    let long = "x".repeat(1025);
+    let now = code(&totp, 1);
+    for (user, password, totp) in [
+        (long.as_str(), PASSWORD, now.as_str()),
+        ("zoe@example.com", &long, &now),
+        ("zoe@example.com", PASSWORD, &long),
+    ] {
+        let answer = sign_in(&mut company.browser(), &page("/"), user, password, totp).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+    }
+    let answer = sign_in(&mut browser, &page("/"), "zoe@example.com", PASSWORD, &now).await;
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    assert_eq!(status(&mut browser, "/").await, 200);
+    let mut thief = company.browser();
+    thief.plant("wiki.test", "__Host-usher", &former);
+    assert_eq!(
+        status(&mut thief, "/").await,
+        302,
+        "the former session goes on"
+    );
+}
+
+#[tokio::test]
+async fn with_a_required_file_nobody_signs_in_by_password_unrecorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log/audit.jsonl");
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    let mut changes = local(false);
+    changes.top.push(format!(
+        "audit: {{ file: \"{}\", required: true }}",
+        file.display()
+    ));
+    let company = Company::open_with(changes).await;
+    let words = [
+        "--email",
+        "zoe@example.com",
+        "--password",
+        "--app",
+        "wiki:viewer",
+    ];
+    let link = link(company.usher.path(), &words).await;
+    let (answer, totp) = set_up(&mut company.browser(), &link).await;
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+    let mut browser = company.browser();
+    let answer = sign_in(
+        &mut browser,
+        &page("/"),
+        "zoe@example.com",
+        PASSWORD,
+        &code(&totp, 1),
+    )
+    .await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(browser.cookie("__Host-usher"), None);
+}
+
+#[tokio::test]
 async fn another_site_or_browser_cannot_post_the_form() {
     let company = Company::open_with(local(false)).await;
     let link = link(

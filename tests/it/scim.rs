@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::audit::run_sql;
 use crate::support::browser::Browser;
 use crate::support::company::{Changes, Company, is_page, page};
 use crate::support::scim::{ScimClient, TOKEN, id_of, patch_op, user};
@@ -92,6 +93,51 @@ async fn a_person_comes_changes_leaves_and_comes_back() {
     let (mut nora, end) = company.signed_in("nora", "/").await;
     assert_eq!(end.answer.status, 200, "{}", end.answer.text());
     assert_eq!(user_id(&mut nora).await, first);
+}
+
+#[tokio::test]
+async fn what_is_not_said_of_active_lets_nobody_in_again() {
+    let (company, client) = company().await;
+    let id = provision(&company, &client, "alice").await;
+    let path = format!("/Users/{id}");
+    assert_eq!(client.patch(&path, active(false)).await.status, 200);
+    let known = company.idp.user("alice").unwrap();
+    let mut whole = user("alice", &known.email, &known.sub);
+    whole["title"] = json!("Dr.");
+    whole.as_object_mut().unwrap().remove("active");
+    let replaced = client.json("PUT", &path, &whole).await;
+    assert_eq!(replaced.status, 200, "{}", replaced.text());
+    for _ in 0..2 {
+        let (browser, end) = company.signed_in("alice", "/").await;
+        assert_eq!(end.answer.status, 403, "{}", end.answer.text());
+        assert_eq!(browser.cookie("__Host-usher"), None);
+        let away = json!({ "op": "remove", "path": "active" });
+        assert_eq!(client.patch(&path, away).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_bulk_request_stops_after_so_many_errors_and_keeps_to_the_states_that_it_names() {
+    let (_company, client) = company().await;
+    let made = client
+        .json("POST", "/Users", &user("ann", "ann@example.com", "1"))
+        .await;
+    let path = format!("/Users/{}", id_of(&made));
+    let title = |version: &str| {
+        let data = patch_op(&[json!({ "op": "add", "path": "title", "value": "Dr." })]);
+        json!({ "method": "PATCH", "path": path, "version": version, "data": data })
+    };
+    let gone = json!({ "method": "DELETE", "path": "/Users/nobody" });
+    let tag = made.header("etag").unwrap();
+    let bulk = json!({ "failOnErrors": 2, "Operations": [title(&tag), title(&tag), gone, gone, title("*")] });
+    let answer = client.json("POST", "/Bulk", &bulk).await.json();
+    let statuses: Vec<_> = answer["Operations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["status"].clone())
+        .collect();
+    assert_eq!(statuses, ["200", "412", "404"], "{answer}");
 }
 
 #[tokio::test]
@@ -480,6 +526,68 @@ async fn lists_are_filtered_sorted_and_in_pages() {
         assert_eq!(
             client.get(&format!("/Users?{query}")).await.status,
             status,
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_no_index_finds_or_sorts_is_refused_where_there_are_too_many() {
+    let (company, client) = company().await;
+    let id = client.make_user("ann", "ann@example.com", "ext").await;
+    let total = async |query: &str| {
+        let answer = client.get(&format!("/Users?{query}")).await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        answer.json()["totalResults"].as_u64().unwrap()
+    };
+    let scanned = ["filter=title%20pr", "sortBy=title"];
+    let changed =
+        "filter=meta.lastModified%20gt%20%222020-01-01T00:00:00Z%22%20and%20active%20eq%20true";
+    let indexed = [
+        ("sortBy=userName&count=1", 5001),
+        (
+            "sortBy=meta.lastModified&sortOrder=descending&startIndex=4999&count=1",
+            5001,
+        ),
+        (
+            "filter=emails.value%20eq%20%22ANN@example.com%22%20and%20title%20pr",
+            0,
+        ),
+        (
+            "filter=emails%5Btype%20eq%20%22work%22%5D.value%20eq%20%22ann@example.com%22",
+            1,
+        ),
+        (changed, 1),
+    ];
+    run_sql(
+        &company,
+        "INSERT INTO users (id, active, created_at, signed_in_at) VALUES ('usr_many', 1, 0, 0);
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+         INSERT INTO scim_users (idp, id, user_id, user_name, user_name_key, active, document, version, created_at, changed_at)
+         SELECT 'acme', 'many-' || i, 'usr_many', 'many' || i, 'many' || i, 1, '{}', 1, 1000, 1000 FROM n",
+    )
+    .await;
+    for (query, expected) in indexed {
+        assert_eq!(total(query).await, expected, "{query}");
+    }
+    for query in scanned {
+        let refused = client.get(&format!("/Users?{query}")).await;
+        assert_eq!(refused.status, 400, "{query}: {}", refused.text());
+        assert_eq!(refused.json()["scimType"], "tooMany", "{query}");
+    }
+    // Who goes takes the addresses along; a changed address is found, the former one is not.
+    let path = format!("/Users/{id}");
+    let other = json!({ "op": "replace", "path": "emails[type eq \"work\"].value", "value": "anna@example.com" });
+    assert_eq!(client.patch(&path, other).await.status, 200);
+    let found = |email: &str| format!("filter=emails.value%20eq%20%22{email}%22");
+    assert_eq!(total(&found("ann@example.com")).await, 0);
+    assert_eq!(total(&found("anna@example.com")).await, 1);
+    assert_eq!(client.delete(&path).await.status, 204);
+    assert_eq!(total(&found("anna@example.com")).await, 0);
+    for query in scanned {
+        assert_eq!(
+            total(query).await,
+            if query.starts_with("sortBy") { 5000 } else { 0 },
             "{query}"
         );
     }

@@ -15,6 +15,10 @@
 {{- if not (hasKey $config "store") -}}
 {{- $_ := set $config "store" (ternary "sqlite:/var/lib/usher/usher.db" "memory" .Values.persistence.enabled) -}}
 {{- end -}}
+{{- /* A sidecar is told to stop once the app has ended: there is nothing to wait for. */ -}}
+{{- if and (eq .Values.mode "sidecar") (not (hasKey ($config.timeouts | default dict) "linger")) -}}
+{{- $_ := set $config "timeouts" (merge (dict "linger" "none") ($config.timeouts | default dict)) -}}
+{{- end -}}
 {{ toYaml $config }}
 {{- end -}}
 
@@ -50,6 +54,12 @@
 
 {{- define "usher.prefix" -}}
 {{- .Values.config.prefix | default "/_usher" | trimSuffix "/" -}}
+{{- end -}}
+
+{{/* The endpoints that gateways ask at, as JSON. */}}
+{{- define "usher.questions" -}}
+{{- $prefix := include "usher.prefix" . -}}
+{{- list (printf "%s/auth" $prefix) (printf "%s/forward-auth" $prefix) (printf "%s/ext-authz" $prefix) | toJson -}}
 {{- end -}}
 
 {{/* Whether pods can share the store. SQLite and memory belong to one process. */}}

@@ -42,6 +42,11 @@
 {{- fail (printf "\nusher: the public_url %s is plain http.\nWrite https://%s: it is what the browser sees, also where TLS ends at an ingress. Plain http works on localhost alone." . $url.host) -}}
 {{- end -}}
 {{- end -}}
+{{- range $config.trusted_proxies -}}
+{{- if regexMatch "^(0\\.0\\.0\\.0|::)(/0)?$" . -}}
+{{- fail (printf "\nusher: config.trusted_proxies has %s, so everybody could say who and where they are, and which page is asked for.\nWrite the network of the ingress or gateway's pods, such as 10.244.0.0/16." .) -}}
+{{- end -}}
+{{- end -}}
 {{- include "usher.validate.secrets" (dict "at" "config" "value" $config) -}}
 {{- include "usher.validate.writable" (dict "root" . "key" "config.store" "file" (regexFind "^sqlite:.*" (toString $config.store) | trimPrefix "sqlite:")) -}}
 {{- include "usher.validate.writable" (dict "root" . "key" "config.audit.file" "file" (dig "audit" "file" "" $config)) -}}
@@ -92,7 +97,7 @@
 {{- end -}}
 {{- if ne (include "usher.sharedStore" .) "true" -}}
 {{- if gt (int .Values.replicaCount) 1 -}}
-{{- fail (printf "\nusher: replicaCount is %d, but %s.\nWrite replicaCount: 1. One pod serves some ten thousand requests a second." (int .Values.replicaCount) $why) -}}
+{{- fail (printf "\nusher: replicaCount is %d, but %s.\nWrite replicaCount: 1. One pod serves tens of thousands of requests a second." (int .Values.replicaCount) $why) -}}
 {{- end -}}
 {{- if .Values.autoscaling.enabled -}}
 {{- fail (printf "\nusher: autoscaling.enabled is true, but %s.\nWrite autoscaling.enabled: false." $why) -}}

@@ -166,6 +166,14 @@ mod tests {
     }
 
     #[test]
+    fn what_was_done_is_one_of_our_own_sentences() {
+        assert!(done("on").is_some());
+        for other in ["", "On", "anything", "<script>"] {
+            assert_eq!(done(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn numbers_are_easy_to_read() {
         assert_eq!(number(0), "0");
         assert_eq!(number(999), "999");

@@ -47,3 +47,29 @@ pub(super) fn refusal() -> Response<String> {
         .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn exactly_one_bearer_field_counts() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(bearer(&headers), None);
+        for (field, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer  abc ", Some("abc")),
+            ("Basic abc", None),
+            ("Bearer", None),
+            ("Bearer ", None),
+            ("abc", None),
+        ] {
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(field));
+            assert_eq!(bearer(&headers), token, "{field}");
+        }
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer abc"));
+        headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer abc"));
+        assert_eq!(bearer(&headers), None);
+    }
+}

@@ -252,3 +252,47 @@ fn result(call: &Call, one: &Asked, outcome: Result<Reply, ScimError>) -> Value 
     }
     Value::Object(shown)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read_all(message: &Value) -> Result<(usize, usize), u16> {
+        let read = read(message.as_object().unwrap());
+        let counted = read.map(|(asked, most_errors)| (asked.len(), most_errors));
+        counted.map_err(|error| error.status.as_u16())
+    }
+
+    #[test]
+    fn a_request_has_so_many_operations_each_of_its_own_id() {
+        let make = |id: &str| json!({ "method": "POST", "path": "/Users", "bulkId": id });
+        let ids = |count: usize| (0..count).map(|number| make(&number.to_string()));
+        let many = |count: usize| json!({ "Operations": ids(count).collect::<Vec<_>>() });
+        assert_eq!(read_all(&many(OPERATIONS)), Ok((OPERATIONS, usize::MAX)));
+        assert_eq!(read_all(&many(OPERATIONS + 1)), Err(413));
+        for (message, expected) in [
+            (
+                json!({ "Operations": [make("a"), make("b")], "failOnErrors": 1 }),
+                Ok((2, 1)),
+            ),
+            (json!({ "Operations": [make("a"), make("a")] }), Err(400)),
+            (
+                json!({ "Operations": [make("a")], "failOnErrors": 0 }),
+                Err(400),
+            ),
+            (
+                json!({ "Operations": [{ "method": "POST", "path": "/Users" }] }),
+                Err(400),
+            ),
+            (
+                json!({ "Operations": [{ "method": "GET", "path": "/Users/1" }] }),
+                Err(400),
+            ),
+            (json!({ "Operations": [{ "method": "DELETE" }] }), Err(400)),
+            (json!({ "Operations": {} }), Err(400)),
+        ] {
+            assert_eq!(read_all(&message), expected, "{message}");
+        }
+    }
+}

@@ -388,3 +388,24 @@ fn member_ids(value: &Value) -> Result<Vec<String>, ScimError> {
     };
     list.iter().map(id).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_request_names_so_many_members_each_by_its_id() {
+        let ids = |value: Value| member_ids(&value).map_err(|error| error.status.as_u16());
+        let named = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(ids(json!([{ "value": "a" }, "b"])), Ok(named));
+        assert_eq!(ids(Value::Null), Ok(Vec::new()));
+        assert_eq!(ids(json!([{ "display": "a" }])), Err(400));
+        assert_eq!(
+            ids(json!(vec!["a"; MEMBERS])).map(|ids| ids.len()),
+            Ok(MEMBERS)
+        );
+        assert_eq!(ids(json!(vec!["a"; MEMBERS + 1])), Err(413));
+    }
+}

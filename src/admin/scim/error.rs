@@ -25,6 +25,7 @@ pub(super) enum ScimType {
     InvalidPath,
     NoTarget,
     InvalidValue,
+    TooMany,
 }
 
 impl ScimType {
@@ -38,6 +39,7 @@ impl ScimType {
             Self::InvalidPath => "invalidPath",
             Self::NoTarget => "noTarget",
             Self::InvalidValue => "invalidValue",
+            Self::TooMany => "tooMany",
         }
     }
 }

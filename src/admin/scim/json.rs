@@ -191,6 +191,11 @@ mod tests {
             assert_eq!(read(content_type, "{}"), Err(415), "{content_type}");
         }
         let mut headers = HeaderMap::new();
+        for _ in 0..2 {
+            headers.append(CONTENT_TYPE, "application/json".parse().unwrap());
+        }
+        assert_eq!(body(&headers, b"{}").unwrap_err().status.as_u16(), 415);
+        headers.clear();
         headers.insert(CONTENT_ENCODING, "gzip".parse().unwrap());
         assert_eq!(body(&headers, b"{}").unwrap_err().status.as_u16(), 415);
     }

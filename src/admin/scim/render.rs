@@ -38,6 +38,11 @@ impl Row {
         }
     }
 
+    /// Where it stands among all in the order in which they changed.
+    pub(super) fn place(&self) -> (i64, String) {
+        (self.times().1.as_second(), self.id().to_owned())
+    }
+
     fn times(&self) -> (Timestamp, Timestamp) {
         match self {
             Self::User(row) => (row.created_at, row.changed_at),

@@ -201,6 +201,16 @@ async fn an_upstream_is_reached_or_not() {
         "{lines:#?}"
     );
     assert!(says(&lines, State::Warning, "404 to OPTIONS"), "{lines:#?}");
+    let none = text("x", "/hook")
+        .replace("    upstream: x\n", "")
+        .replace("apps:", "trusted_proxies: [10.0.0.0/8]\napps:");
+    let none = parsed(&none);
+    let lines = reach::app(none.app("wiki").unwrap(), &outbound, within).await;
+    assert!(
+        says(&lines, State::Fine, "a proxy in front forwards"),
+        "{lines:#?}"
+    );
+    assert!(!lines.failed());
 }
 
 #[test]

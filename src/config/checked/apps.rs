@@ -13,7 +13,8 @@ use crate::config::raw::{
     Text,
 };
 use crate::config::{
-    self, App, HeaderSource, HeadersConfig, Listen, Preset, PublicUrl, Upstream, UserSource,
+    self, App, HeaderSource, HeadersConfig, Listen, Preset, Problem, PublicUrl, Upstream,
+    UserSource,
 };
 use crate::identity::AppId;
 
@@ -101,9 +102,7 @@ fn one(
     let upstream = match &raw.upstream {
         Some(text) => upstream(path, text, around.listen, report).map(Some),
         None => {
-            if !around.trusts_proxies {
-                never_asked(path, raw, report);
-            }
+            never_asked(path, raw, around, report);
             Some(None)
         }
     };
@@ -262,7 +261,12 @@ fn unreachable_app(
 }
 
 /// Without an upstream only a trusted proxy could ask for the app.
-fn never_asked(path: &str, raw: &At<RawApp>, report: &mut Report) {
+fn never_asked(path: &str, raw: &At<RawApp>, around: &Around<'_>, report: &mut Report) {
+    let unread = format!("`{path}.upstream`");
+    let is_told = |problem: &Problem| problem.what.contains(&unread);
+    if around.trusts_proxies || report.problems.iter().any(is_told) {
+        return;
+    }
     report.add(
         raw.place,
         format!(

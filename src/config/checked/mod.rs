@@ -12,6 +12,7 @@ mod saml;
 mod secrets;
 mod sites;
 mod top;
+mod traces;
 mod urls;
 
 pub(super) use secrets::{Context, Unset};
@@ -47,6 +48,7 @@ pub(super) fn config(
     let saml_keys = saml::keys(raw.keys.as_ref(), context, report);
     let trusted_proxies = top::trusted_proxies(raw.trusted_proxies.as_ref(), report);
     let return_to_origins = top::return_to_origins(raw.return_to_origins.as_ref(), report);
+    let traces = traces::traces(raw.traces.as_ref(), context, report);
     let timeouts = top::timeouts(raw.timeouts.as_ref());
     let limits = top::limits(raw.limits.as_ref(), report);
     let idps = idps::idps(raw.identity_providers.as_ref(), context, report);
@@ -92,6 +94,7 @@ pub(super) fn config(
         saml_keys: saml_keys?,
         trusted_proxies: trusted_proxies?,
         return_to_origins: return_to_origins?,
+        traces: traces?,
         timeouts: timeouts?,
         limits: limits?,
         idps: idps?,

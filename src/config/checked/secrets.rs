@@ -45,6 +45,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// A variable of the environment, if it is set and not empty.
+    pub(in crate::config) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name).filter(|value| !value.is_empty())
+    }
+
     /// The secrets that were not set.
     pub(in crate::config) fn into_unset(self) -> Vec<Problem> {
         self.unset

@@ -14,7 +14,8 @@ pub(super) use drivers::{RawRest, RawRestMethod, RawRestPreset, RawRestRequest, 
 pub(super) use reader::{At, LATER, Read, Report, suggestion};
 pub(super) use saml::{RawNameIdFormat, RawSaml, RawSamlBinding, RawSamlPreset};
 pub(super) use values::{
-    CertificateSource, Count, Limit, List, OneOrMany, Pause, Period, SecretSource, Table, Text,
+    CertificateSource, Count, Limit, List, OneOrMany, Pause, Period, Ratio, SecretSource, Table,
+    Text,
 };
 
 use std::borrow::Cow;
@@ -58,6 +59,8 @@ record! {
         default("[]") trusted_proxies: List<Text>,
         /// Origins, besides the apps' own, that a return URL may have: `https://host`, or `https://*.host` for all below it.
         default("[]") return_to_origins: List<Text>,
+        /// OpenTelemetry traces; absent: none.
+        optional traces: RawTraces,
         /// Timeouts of the data plane.
         default("{}") timeouts: RawTimeouts,
         /// Limits of the data plane.
@@ -126,6 +129,18 @@ record! {
     RawMetrics {
         /// Address and port; keep it off the public network.
         required listen: Text,
+    }
+}
+
+record! {
+    /// Traces, sent by OTLP over HTTP.
+    RawTraces {
+        /// Base URL of the collector, to which `/v1/traces` is added, such as `http://collector:4318`. Absent: what `OTEL_EXPORTER_OTLP_ENDPOINT` says.
+        optional otlp_endpoint: Text,
+        /// How many of the traces that begin here are sampled, from 0 to 1; one that the client began is sampled as it says. 0: none at all.
+        default("1.0") sample: Ratio,
+        /// Header fields for the collector.
+        default("{}") headers: Table<SecretSource>,
     }
 }
 

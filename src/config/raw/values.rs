@@ -99,6 +99,29 @@ impl Read for Count {
     }
 }
 
+/// A number from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::config) struct Ratio(pub(in crate::config) f64);
+
+value_schema!(Ratio, "Ratio", { "type": "number", "minimum": 0, "maximum": 1 });
+
+impl Read for Ratio {
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        let text = scalar(node, path, "a number from 0 to 1", report)?;
+        match text.parse() {
+            Ok(number) if (0.0..=1.0).contains(&number) => Some(Self(number)),
+            Ok(_) | Err(_) => {
+                report.add(
+                    node.place,
+                    format!("`{path}` must be a number from 0 to 1, not `{text}`"),
+                    "write one such as `0.1`, which is every tenth",
+                );
+                None
+            }
+        }
+    }
+}
+
 /// A duration such as `8h` or `1h30m`, longer than zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Period(pub(in crate::config) Duration);

@@ -280,6 +280,14 @@ fn refuses_apps_that_cannot_work() {
 }
 
 #[test]
+fn an_app_without_an_upstream_needs_a_proxy_that_may_ask() {
+    let without = SMALL.replace("    upstream: http://127.0.0.1:3000\n", "");
+    refuses(&without, "`trusted_proxies` is empty");
+    let asked = format!("{without}trusted_proxies: [10.0.0.0/8]\n");
+    assert_eq!(good(&asked).apps[0].upstream, None);
+}
+
+#[test]
 fn rules_that_differ_in_methods_or_paths_all_decide() {
     good(&with(
         "",

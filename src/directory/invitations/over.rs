@@ -77,7 +77,8 @@ async fn overdue(on: &mut SqliteConnection, now: Timestamp) -> Result<Vec<UserId
     let ids: Vec<String> = sqlx::query_scalar(
         "SELECT u.id FROM users u WHERE u.invited = 1 AND NOT EXISTS (SELECT 1 FROM invitations i \
          WHERE i.user_id = u.id AND i.accepted_at IS NULL AND i.withdrawn_at IS NULL \
-         AND i.expires_at > $1) AND NOT EXISTS (SELECT 1 FROM subjects s WHERE s.user_id = u.id) LIMIT 200",
+         AND i.expires_at > $1) AND NOT EXISTS (SELECT 1 FROM subjects s WHERE s.user_id = u.id) \
+         ORDER BY u.id LIMIT 200",
     )
     .bind(now.as_second())
     .fetch_all(on)

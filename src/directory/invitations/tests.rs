@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::audit::By;
 use crate::config::StoreConfig;
-use crate::directory::{AdmitError, JoinRule};
+use crate::directory::scim::UserData;
+use crate::directory::{AdmitError, Block, BlockSource, JoinRule, NewCredential};
 use crate::identity::{Attributes, GrantSource, IdpId, Person, Protocol, Subject};
 use crate::secret::Secret;
 use crate::store::Store;
@@ -224,6 +225,11 @@ async fn inviting_again_gives_a_new_link_with_the_new_roles_and_ends_the_former(
         .filter_map(|grant| grant.role.clone())
         .collect();
     assert_eq!(roles, [Role::new("viewer")]);
+    let link = directory
+        .invitation_of_link(token.expose(), later(1))
+        .await
+        .unwrap();
+    assert!(matches!(link, Link::Used), "{link:?}");
 }
 
 #[tokio::test]
@@ -437,4 +443,188 @@ async fn single_sign_on_never_leads_into_an_account_for_emergencies() {
         again,
         Err(crate::directory::SetError::Link(Link::Used))
     ));
+}
+
+/// A SCIM client knows the person too: the user stays when the invitation is over.
+async fn known_to_scim(directory: &Directory, user: &UserId) {
+    sqlx::query(
+        "INSERT INTO subjects (idp, issuer, format, value, protocol, user_id, attributes, created_at, signed_in_at) \
+         VALUES ('acme', '', 'scim', 'r1', 'scim', $1, $2, 0, 0)",
+    )
+    .bind(user.as_str())
+    .bind(serde_json::to_string(&Attributes::default()).unwrap())
+    .execute(directory.store.writer())
+    .await
+    .unwrap();
+}
+
+async fn block(directory: &Directory, user: &UserId) {
+    let block = Block {
+        source: BlockSource::Admin,
+        deleted: false,
+        why: "left".to_owned(),
+        at: now(),
+    };
+    let by = By::system();
+    assert!(directory.block(user, &block, &by).await.unwrap());
+}
+
+async fn set_password(directory: &Directory, link: &Secret, email: &str) {
+    let credential = NewCredential {
+        login_key: email.to_owned(),
+        password_hash: "hash".to_owned(),
+        totp_sealed: "sealed".to_owned(),
+        totp_step: 7,
+    };
+    let by = By::system();
+    let set = directory.set_credential(link.expose(), &credential, &by, now());
+    set.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_over_lets_nobody_in_and_takes_its_roles_along_where_the_user_stays() {
+    for withdraw in [false, true] {
+        let directory = memory().await;
+        let (invitation, _) = invite(&directory, &new("ann@acme.example")).await;
+        known_to_scim(&directory, &invitation.user).await;
+        let at = if withdraw { later(1) } else { later(25) };
+        let by = By::system();
+        let withdrawn = directory.withdraw_invitation(&invitation.id, &by, at).await;
+        assert_eq!(
+            withdrawn.unwrap(),
+            withdraw,
+            "what expired is not withdrawn"
+        );
+        let ann = says("ann@acme.example", Some(true));
+        let refused = directory
+            .admit(&subject("globex", "1"), &ann, None, at)
+            .await;
+        assert!(
+            matches!(refused, Err(AdmitError::EmailTaken(_))),
+            "{withdraw}: {refused:?}"
+        );
+        assert_eq!(count(&directory, "SELECT COUNT(*) FROM users").await, 1);
+        if withdraw {
+            assert_eq!(count(&directory, "SELECT COUNT(*) FROM grants").await, 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_not_withdrawn() {
+    let directory = memory().await;
+    let (invitation, _) = invite(&directory, &new("ann@acme.example")).await;
+    let ann = says("ann@acme.example", Some(true));
+    sign_in(&directory, &subject("acme", "1"), &ann)
+        .await
+        .unwrap();
+    let by = By::system();
+    let withdrawn = directory.withdraw_invitation(&invitation.id, &by, later(1));
+    assert!(!withdrawn.await.unwrap());
+    let person = directory.person(&subject("acme", "1")).await.unwrap();
+    assert_eq!(person.unwrap().grants.len(), 2);
+}
+
+#[tokio::test]
+async fn a_link_for_a_password_lets_nobody_in_at_whom_scim_made() {
+    let directory = memory().await;
+    let data = UserData {
+        user_name: "ann".to_owned(),
+        external_id: None,
+        match_value: None,
+        by_subject: true,
+        active: true,
+        attributes: says("ann@acme.example", None),
+        document: serde_json::Map::new(),
+    };
+    let idp = IdpId::new("acme");
+    let mut write = directory
+        .scim_write(&idp, By::system(), now())
+        .await
+        .unwrap();
+    let made = write.create_user(&data).await.unwrap();
+    write.commit().await.unwrap();
+    let password = NewInvitation {
+        password: true,
+        ..new("ann@acme.example")
+    };
+    let (invitation, _) = invite(&directory, &password).await;
+    assert_eq!(invitation.user, made.user);
+    let ann = says("ann@acme.example", Some(true));
+    let refused = sign_in(&directory, &subject("globex", "1"), &ann).await;
+    assert!(
+        matches!(refused, Err(AdmitError::EmailTaken(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn somebody_with_a_password_is_joined_by_the_first_identity_alone_and_only_while_active() {
+    let ann = says("ann@acme.example", Some(true));
+    for blocked in [false, true] {
+        let directory = memory().await;
+        let password = NewInvitation {
+            password: true,
+            ..new("ann@acme.example")
+        };
+        let (invitation, link) = invite(&directory, &password).await;
+        set_password(&directory, &link, "ann@acme.example").await;
+        if blocked {
+            block(&directory, &invitation.user).await;
+        }
+        let first = sign_in(&directory, &subject("acme", "1"), &ann).await;
+        if blocked {
+            assert!(
+                matches!(first, Err(AdmitError::Deactivated { .. })),
+                "{first:?}"
+            );
+            continue;
+        }
+        assert_eq!(first.unwrap().user, invitation.user);
+        let second = sign_in(&directory, &subject("globex", "1"), &ann).await;
+        assert!(
+            matches!(second, Err(AdmitError::EmailTaken(_))),
+            "{second:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_is_deactivated_is_not_invited() {
+    let by = By::system();
+    for here in [false, true] {
+        let directory = memory().await;
+        let user = if here {
+            let ann = says("ann@acme.example", Some(true));
+            let person = sign_in(&directory, &subject("acme", "1"), &ann).await;
+            person.unwrap().user
+        } else {
+            invite(&directory, &new("ann@acme.example")).await.0.user
+        };
+        block(&directory, &user).await;
+        for password in [false, true] {
+            let again = NewInvitation {
+                password,
+                ..new("ann@acme.example")
+            };
+            let refused = directory.invite(&again, &by, now()).await;
+            assert!(
+                matches!(refused, Err(InviteError::Known(_))),
+                "{here} {password}: {refused:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_are_printable_and_short() {
+    let directory = memory().await;
+    let odd = NewInvitation {
+        name: Some(format!(" Ann\r\nBcc: x\u{7}{}", "n".repeat(300))),
+        ..new("ann@acme.example")
+    };
+    let (invitation, _) = invite(&directory, &odd).await;
+    let name = invitation.new.name.unwrap();
+    assert!(name.starts_with("AnnBcc: xn"), "{name}");
+    assert!(name.chars().count() <= 200, "{name}");
 }

@@ -73,6 +73,8 @@ pub enum UserKey {
     UserName(String),
     /// `externalId`.
     ExternalId(String),
+    /// The value of any of `emails`, as names are compared.
+    Email(String),
 }
 
 /// What an index finds groups by.
@@ -174,18 +176,23 @@ pub(super) async fn users_by(
     idp: &IdpId,
     key: &UserKey,
 ) -> Result<Vec<UserRow>, StoreError> {
-    let (column, value) = match key {
-        UserKey::Id(value) => ("id", value),
-        UserKey::UserName(value) => ("user_name_key", value),
-        UserKey::ExternalId(value) => ("external_id", value),
-    };
     let mut query = QueryBuilder::<Sqlite>::new(USERS);
     query.push("WHERE u.idp = ").push_bind(idp.as_str());
-    query
-        .push(" AND u.")
-        .push(column)
-        .push(" = ")
-        .push_bind(value.as_str());
+    match key {
+        UserKey::Id(value) => query.push(" AND u.id = ").push_bind(value.as_str()),
+        UserKey::UserName(value) => query
+            .push(" AND u.user_name_key = ")
+            .push_bind(value.as_str()),
+        UserKey::ExternalId(value) => query
+            .push(" AND u.external_id = ")
+            .push_bind(value.as_str()),
+        UserKey::Email(value) => query
+            .push(" AND u.id IN (SELECT id FROM scim_emails WHERE idp = ")
+            .push_bind(idp.as_str())
+            .push(" AND email_key = ")
+            .push_bind(value.as_str())
+            .push(")"),
+    };
     // Without an order: for one, SQLite would rather walk all rows in it than use the index of the key.
     query.push(" LIMIT ").push_bind(FOUND);
     let mut rows: Vec<UserRow> = query.build_query_as().fetch_all(on).await?;
@@ -389,38 +396,43 @@ impl Directory {
         self.store.within(work).await
     }
 
-    /// The next user resources after that id, in the order of ids: for reading all of them in steps.
+    /// The next user resources after that time of a change and that id, in the order of both: for reading all of them, or those
+    /// that changed since, in steps.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn scim_users_after(
         &self,
         idp: &IdpId,
-        after: &str,
+        after: (i64, &str),
         limit: i64,
     ) -> Result<Vec<UserRow>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(USERS);
         query.push("WHERE u.idp = ").push_bind(idp.as_str());
-        query.push(" AND u.id > ").push_bind(after);
-        query.push(" ORDER BY u.id LIMIT ").push_bind(limit);
+        query.push(" AND (u.changed_at, u.id) > (");
+        query.push_bind(after.0).push(", ").push_bind(after.1);
+        query.push(") ORDER BY u.changed_at, u.id LIMIT ");
+        query.push_bind(limit);
         let work = async { Ok(query.build_query_as().fetch_all(&self.store.pool).await?) };
         self.store.within(work).await
     }
 
-    /// The next group resources after that id, in the order of ids.
+    /// The next group resources, likewise.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn scim_groups_after(
         &self,
         idp: &IdpId,
-        after: &str,
+        after: (i64, &str),
         limit: i64,
     ) -> Result<Vec<GroupRow>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(GROUPS);
         query.push("WHERE g.idp = ").push_bind(idp.as_str());
-        query.push(" AND g.id > ").push_bind(after);
-        query.push(" ORDER BY g.id LIMIT ").push_bind(limit);
+        query.push(" AND (g.changed_at, g.id) > (");
+        query.push_bind(after.0).push(", ").push_bind(after.1);
+        query.push(") ORDER BY g.changed_at, g.id LIMIT ");
+        query.push_bind(limit);
         let work = async { Ok(query.build_query_as().fetch_all(&self.store.pool).await?) };
         self.store.within(work).await
     }

@@ -195,6 +195,7 @@ impl Write {
         .bind(now.as_second())
         .execute(&mut *on)
         .await?;
+        keep_emails(&mut self.transaction, &self.idp, &id, &data.document).await?;
         person::keep(self.writing(), &id, &user, data).await?;
         let details = json!({ "resource": "User", "id": id, "userName": data.user_name, "active": data.active });
         self.log("made", Some(&user), how, details).await?;
@@ -241,6 +242,7 @@ impl Write {
         .bind(now.as_second())
         .execute(&mut *on)
         .await?;
+        keep_emails(&mut self.transaction, &self.idp, &former.id, &data.document).await?;
         person::keep(self.writing(), &former.id, &former.user, data).await?;
         let mut details = json!({
             "resource": "User", "id": former.id, "userName": data.user_name,
@@ -276,6 +278,7 @@ impl Write {
             "UPDATE scim_groups SET version = version + 1 WHERE idp = $1 AND id IN \
              (SELECT group_id FROM scim_members WHERE idp = $1 AND member_id = $2)",
             "DELETE FROM scim_members WHERE idp = $1 AND member_id = $2",
+            "DELETE FROM scim_emails WHERE idp = $1 AND id = $2",
             "DELETE FROM scim_users WHERE idp = $1 AND id = $2",
         ];
         for statement in statements {
@@ -565,6 +568,33 @@ fn group_details(group: &GroupRow, added: &[String], removed: &[String]) -> Valu
 }
 
 /// Which of these are members.
+/// Keeps the addresses of a resource where they are found by.
+async fn keep_emails(
+    on: &mut SqliteConnection,
+    idp: &IdpId,
+    id: &str,
+    document: &Map<String, Value>,
+) -> Result<(), WriteError> {
+    sqlx::query("DELETE FROM scim_emails WHERE idp = $1 AND id = $2")
+        .bind(idp.as_str())
+        .bind(id)
+        .execute(&mut *on)
+        .await?;
+    let emails = document.get("emails").and_then(Value::as_array);
+    let keys = emails.into_iter().flatten();
+    for key in keys.filter_map(|one| Some(folded(one.get("value")?.as_str()?))) {
+        sqlx::query(
+            "INSERT INTO scim_emails (idp, email_key, id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        )
+        .bind(idp.as_str())
+        .bind(key)
+        .bind(id)
+        .execute(&mut *on)
+        .await?;
+    }
+    Ok(())
+}
+
 async fn present(
     on: &mut SqliteConnection,
     idp: &IdpId,

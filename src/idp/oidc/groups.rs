@@ -16,6 +16,7 @@ use super::metadata::is_plain_loopback;
 use super::userinfo::bearer;
 use super::{OidcError, OidcIdp, printable};
 use crate::secret::Secret;
+use crate::trace::Call;
 
 /// For all pages together.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -118,6 +119,7 @@ impl OidcIdp {
         let request = Request::get(url)
             .header(ACCEPT, "application/json")
             .header(AUTHORIZATION, bearer(access_token)?)
+            .extension(Call::to_idp("groups"))
             .body(Bytes::new())
             .map_err(|error| unavailable(error.to_string()))?;
         let answer = self

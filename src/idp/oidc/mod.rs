@@ -37,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::outbound::{Answer, Outbound, OutboundError};
 use crate::secret::Secret;
 use crate::session::Tokens;
+use crate::trace::Call;
 
 /// One OpenID provider.
 #[derive(Debug)]
@@ -265,13 +266,14 @@ impl OidcIdp {
     /// A public document of the IdP: 200 or nothing.
     async fn fetch_document(
         &self,
-        what: &str,
+        what: &'static str,
         url: &Url,
         limit: usize,
     ) -> Result<Answer, FetchError> {
         let useless = |text: String| FetchError::Useless(format!("the {what} at {url}: {text}"));
         let request = Request::get(url.as_str())
             .header(ACCEPT, "application/json")
+            .extension(Call::to_idp(what))
             .body(Bytes::new())
             .map_err(|error| useless(error.to_string()))?;
         match self

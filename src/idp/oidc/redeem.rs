@@ -18,6 +18,7 @@ use super::{
 use crate::identity::{Protocol, Subject};
 use crate::secret::Secret;
 use crate::session::Tokens;
+use crate::trace::Call;
 
 /// For one call of the token endpoint.
 const TOKEN_WITHIN: Duration = Duration::from_secs(7);
@@ -156,7 +157,8 @@ impl OidcIdp {
             .finish();
         let mut request = Request::post(metadata.token_endpoint.as_str())
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(ACCEPT, "application/json");
+            .header(ACCEPT, "application/json")
+            .extension(Call::to_idp("token"));
         if let Some(authorization) = proof.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }

@@ -13,6 +13,7 @@ use super::{OidcError, OidcIdp, unreachable_idp};
 use crate::config::Userinfo;
 use crate::identity::Attributes;
 use crate::secret::Secret;
+use crate::trace::Call;
 
 /// For one call.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -76,6 +77,7 @@ impl OidcIdp {
         let request = Request::get(url.as_str())
             .header(ACCEPT, "application/json")
             .header(AUTHORIZATION, bearer(access_token)?)
+            .extension(Call::to_idp("userinfo"))
             .body(Bytes::new())
             .map_err(|error| OidcError::Internal(error.to_string()))?;
         let answer = self

@@ -18,6 +18,7 @@ use super::delivery::{AT_LEAST, BODY_LIMIT, ONE_TRY};
 use crate::config::{RestTarget, ScimTarget};
 use crate::directory::Event;
 use crate::outbound::{Answer, Outbound, OutboundError};
+use crate::trace::Call;
 
 /// Everything but the unreserved characters of RFC 3986 2.3.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -94,11 +95,12 @@ impl Wire<'_> {
     }
 
     /// Sends one request. What is worth another try, or can never work, is a verdict already.
-    async fn send(&self, request: Request<Bytes>) -> Result<Answer, Verdict> {
+    async fn send(&self, mut request: Request<Bytes>) -> Result<Answer, Verdict> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left < AT_LEAST {
             return Err(again("no time was left for all of its requests", None));
         }
+        request.extensions_mut().insert(Call::to_app("driver"));
         let answer = self
             .outbound
             .send(request, BODY_LIMIT, ONE_TRY.min(left))

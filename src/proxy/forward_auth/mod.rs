@@ -144,10 +144,9 @@ async fn judge<'a>(
     let here = |refusal| Denied::Refused(refusal, Some(site));
     let target = Target::parse(parts.uri.path()).map_err(here)?;
     let place = match locate::place(view, site, &target).map_err(here)? {
-        // The proxy sends it to usher, which asks for what each of its endpoints needs.
         At::Own => {
             exchange.outcome = Outcome::Own;
-            return Ok(nobody(site));
+            return own(&config.prefix, site, &target).map_err(here);
         }
         At::App(place) => place,
     };
@@ -177,6 +176,17 @@ async fn judge<'a>(
     })?;
     exchange.admitted(&admission);
     Ok(identity(firewall, &admission))
+}
+
+/// What is under usher's prefix may pass as nobody: the proxy sends it to usher, which asks for what each of its endpoints needs.
+/// But for these: their answer would show a client what only the app may see.
+fn own(prefix: &str, site: &Site, target: &Target) -> Result<HeaderMap, Refusal> {
+    let mut readings = target.readings().iter();
+    if readings.any(|path| Dialect::of(prefix, path).is_some()) {
+        let cause = "forward-auth is for proxies alone";
+        return Err(Refusal::new(Reason::NotFound, cause));
+    }
+    Ok(nobody(site))
 }
 
 /// Refuses what would reach the app beside the fields that the proxy sets.
@@ -213,7 +223,9 @@ fn identity(firewall: &Firewall, admission: &Admission) -> HeaderMap {
 /// The names that the apps of a site know, all empty.
 fn nobody(site: &Site) -> HeaderMap {
     let apps = site.apps.iter();
-    let names: Vec<_> = apps.flat_map(|app| ForwardedIdentity::names(app)).collect();
+    let mut names: Vec<_> = apps.flat_map(|app| ForwardedIdentity::names(app)).collect();
+    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup();
     empty(&names)
 }
 

@@ -20,6 +20,8 @@ CRDS = {
         "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
     ],
     "envoy-gateway": [
+        "charts/gateway-crds-helm/templates/generated/gateway.envoyproxy.io_clienttrafficpolicies.yaml",
+        "charts/gateway-crds-helm/templates/generated/gateway.envoyproxy.io_httproutefilters.yaml",
         "charts/gateway-crds-helm/templates/generated/gateway.envoyproxy.io_securitypolicies.yaml",
     ],
     "traefik": [

@@ -76,8 +76,17 @@ export const helm = (...args) => pipe(path.join(bin, 'helm'), args);
 /** `helm-docs` of the chart, printed. */
 export const helmDocs = () => pipe(path.join(bin, 'helm-docs'), ['--chart-search-root', chart, '--dry-run']);
 
-/** What `helm template` makes of these values: files by path, or a mapping. Throws what helm says when it refuses. */
-export async function template(values, { of = chart, release = 'wiki', version = VERSIONS.at(-1), notes = false } = {}) {
+const made = new Map();
+
+/** What `helm template` makes of these values: a file by its path (made once), or a mapping. Throws what helm says when it refuses. */
+export async function template(values, how = {}) {
+  if (typeof values !== 'string') return rendered(values, how);
+  const key = JSON.stringify([values, how]);
+  if (!made.has(key)) made.set(key, await rendered(values, how));
+  return made.get(key);
+}
+
+async function rendered(values, { of = chart, release = 'wiki', version = VERSIONS.at(-1), notes = false }) {
   const files = typeof values === 'string' ? ['--values', values] : ['--values', await written(values)];
   const command = notes ? ['install', '--dry-run=client'] : ['template'];
   const answer = await helm(...command, release, of, '--namespace', 'wiki', ...notes ? [] : ['--kube-version', version], ...files);

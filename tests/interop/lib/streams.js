@@ -1,6 +1,7 @@
 // The client's side of a WebSocket and of an event stream, raw enough to see when the last byte came.
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
+import https from 'node:https';
 
 /** Opens a WebSocket with this person's cookies; `status` tells of a refusal, `echo` sends text and gives what came back. */
 export function openWebSocket(person, url) {
@@ -22,8 +23,10 @@ function open(person, url, headers) {
   const target = new URL(url);
   const cookie = person.jar.header(url);
   return new Promise((resolve, reject) => {
-    const outgoing = http.request({
+    const outgoing = (target.protocol === 'https:' ? https : http).request({
       host: '127.0.0.1',
+      servername: target.hostname,
+      rejectUnauthorized: false,
       port: target.port,
       path: target.pathname,
       headers: { host: target.host, ...(cookie ? { cookie } : {}), ...headers },

@@ -7,7 +7,8 @@ use serde_json::json;
 use super::client::{Ask, code, company, company_with, get};
 use crate::support::browser::Browser;
 use crate::support::company::{ADMIN_ORIGIN, ADMIN_TOKEN, Changes, Company, eventually};
-use crate::support::wire::{Answer, PATIENCE, TRUSTED, Wire};
+use crate::support::scim::TOKEN;
+use crate::support::wire::{Answer, PATIENCE, TRUSTED, UNTRUSTED, Wire};
 
 const METHODS: [&str; 8] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
@@ -274,6 +275,97 @@ async fn a_trusted_proxy_alone_says_who_the_client_is() {
     let seen = |what: &str| company.usher.log().contains(what);
     eventually(Duration::from_secs(5), "the client", || seen("192.0.2.8")).await;
     assert!(!seen("192.0.2.7"));
+}
+
+#[tokio::test]
+async fn what_an_untrusted_client_says_of_itself_counts_for_nothing() {
+    let changes = Changes {
+        top: vec!["trusted_proxies: [127.0.0.2/32]".to_owned()],
+        idp: vec![format!("scim: {{ token: {TOKEN} }}")],
+        ..Changes::default()
+    };
+    let company = company_with(changes).await;
+    // Its host leads to no page, its scheme into no URL, its request id into no answer.
+    let ask = Ask::new("GET", "/").with("X-Forwarded-Host", "usher.test");
+    assert_eq!(ask.send(&company).await.status, 421);
+    let ask = Ask::new("GET", "/scim/acme/v2/ServiceProviderConfig").by(Some(TOKEN));
+    let ask = ask
+        .with("X-Forwarded-Proto", "https")
+        .with("X-Request-Id", "mine-0123456789");
+    let answer = ask.send(&company).await;
+    let location = answer.json()["meta"]["location"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        location.starts_with("http://localhost/scim/acme/v2/"),
+        "{location}"
+    );
+    assert_ne!(
+        answer.header("x-request-id").as_deref(),
+        Some("mine-0123456789")
+    );
+    // Of a proxy that is trusted they count.
+    let mut wire = Wire::connect(company.usher.admin().unwrap(), TRUSTED)
+        .await
+        .unwrap();
+    let text = format!(
+        "GET /scim/acme/v2/ServiceProviderConfig HTTP/1.1\r\nHost: inner\r\nX-Forwarded-Host: usher.test\r\n\
+         X-Forwarded-Proto: https\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    );
+    wire.send(text.as_bytes()).await;
+    let answer = wire.answer(false, PATIENCE).await.unwrap();
+    let location = answer.json()["meta"]["location"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        location.starts_with("https://usher.test/scim/acme/v2/"),
+        "{location}"
+    );
+}
+
+#[tokio::test]
+async fn who_has_no_token_is_refused_before_the_body_comes() {
+    let changes = Changes {
+        idp: vec![format!("scim: {{ token: {TOKEN} }}")],
+        ..Changes::default()
+    };
+    let company = company_with(changes).await;
+    let (admin, public) = (company.usher.admin().unwrap(), company.usher.public());
+    for (to, path) in [
+        (admin, "/api/v1/tokens"),
+        (admin, "/scim/acme/v2/Users"),
+        (public, "/_usher/scim/acme/v2/Users"),
+    ] {
+        let mut wire = Wire::connect(to, UNTRUSTED).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: wiki.test\r\nAuthorization: Bearer wrong\r\n\
+             Content-Type: application/json\r\nContent-Length: 900000\r\n\r\n"
+        );
+        wire.send(head.as_bytes()).await;
+        let answer = wire.answer(false, PATIENCE).await;
+        assert_eq!(answer.map(|answer| answer.status), Some(401), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn names_of_tokens_and_sizes_of_pages_are_bounded() {
+    let company = company().await;
+    let config = json!({ "name": "config", "scope": "read" });
+    let ask = Ask::new("POST", "/api/v1/tokens").json(&config);
+    let answer = ask.send(&company).await;
+    assert_eq!((answer.status, code(&answer).as_str()), (409, "name_taken"));
+    for path in ["/api/v1/users", "/api/v1/sessions", "/api/v1/audit"] {
+        for (limit, status) in [(0, 400), (1, 200), (200, 200), (201, 400)] {
+            let path = format!("{path}?limit={limit}");
+            let answer = Ask::new("GET", &path).send(&company).await;
+            assert_eq!(answer.status, status, "{path}");
+        }
+    }
+    let why = json!({ "why": "x".repeat(501) });
+    let ask = Ask::new("POST", "/api/v1/users/usr_1/deactivate").json(&why);
+    assert_eq!(ask.send(&company).await.status, 400);
 }
 
 #[tokio::test]

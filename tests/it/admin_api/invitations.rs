@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::client::{Ask, code, company, get};
-use crate::support::company::Company;
+use super::client::{Ask, code, company, company_with, get};
+use crate::support::company::{Changes, Company};
 use crate::support::wire::Answer;
 
 async fn invite(company: &Company, body: Value) -> Answer {
@@ -125,4 +125,24 @@ async fn a_table_is_judged_line_by_line() {
     assert_eq!(json.send(&company).await.status, 415);
     let latin = Ask::new("POST", "/api/v1/invitations/bulk").body("text/csv", "");
     assert_eq!(latin.send(&company).await.json()["lines"], json!([]));
+}
+
+#[tokio::test]
+async fn a_link_that_goes_by_mail_is_shown_to_nobody() {
+    let changes = Changes {
+        top: vec!["mail: smtp://127.0.0.1:9".to_owned()],
+        ..Changes::default()
+    };
+    let company = company_with(changes).await;
+    let new =
+        json!({ "email": "zoe@example.com", "apps": [{ "app": "wiki", "roles": ["viewer"] }] });
+    let ask = Ask::new("POST", "/api/v1/invitations").json(&new);
+    let made = ask.send(&company).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert!(made.json()["link"].is_null(), "{}", made.text());
+    assert!(
+        !made.text().contains("/_usher/invitation/"),
+        "{}",
+        made.text()
+    );
 }

@@ -9,8 +9,6 @@ pub(super) struct Row {
     pub(super) id: String,
     pub(super) class: String,
     #[serde(default)]
-    pub(super) mode: String,
-    #[serde(default)]
     pub(super) request: Option<Value>,
     #[serde(default)]
     pub(super) steps: Option<Vec<Map<String, Value>>>,

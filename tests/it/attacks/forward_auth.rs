@@ -92,7 +92,6 @@ fn describe(row: &Row, way: Way) -> Row {
     variants.retain(fits);
     Row {
         id: format!("{}/{}", row.id, way.name()),
-        mode: "forward-auth".to_owned(),
         request: Some(way.request()),
         steps: None,
         variants: Some(variants),

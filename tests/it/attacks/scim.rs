@@ -1,6 +1,6 @@
 //! SCIM in rows: the tenant of `op1`, with Alice in it; the verbs `scim.post`, `scim.patch`, `scim.delete`.
 
-use std::{collections::BTreeMap, io::Write as _};
+use std::{collections::BTreeMap, io::Write as _, time::Instant};
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
@@ -169,11 +169,11 @@ impl Run<'_> {
             ("Content-Type", "application/scim+json"),
             ("Content-Encoding", "gzip"),
         ];
-        let answer = self
-            .scim()
-            .await?
-            .send("POST", "/Users", &lines, &bomb())
-            .await;
+        let (client, body) = (self.scim().await?, bomb());
+        // To make it takes a debug build longer than it may take to refuse it.
+        let began = Instant::now();
+        let answer = client.send("POST", "/Users", &lines, &body).await;
+        self.answer_took = Some(began.elapsed());
         self.want(415, answer)
     }
 

@@ -69,12 +69,10 @@ async fn the_method_that_is_asked_about_is_the_one_that_counts() {
             }
         }
         let traced = Question::of(front, "/public/x").method("TRACE");
-        let status = if matches!(front, Front::Nginx | Front::Ingress) {
-            403
-        } else {
-            405
-        };
-        assert!(denies(&traced.ask(usher).await, status), "{front:?}");
+        assert!(
+            denies(&traced.ask(usher).await, front.instead_of(405)),
+            "{front:?}"
+        );
     }
 }
 
@@ -147,18 +145,25 @@ async fn each_app_is_found_by_host_and_path() {
             .host("other.test")
             .ask(usher)
             .await;
-        let status = if matches!(front, Front::Nginx | Front::Ingress) {
-            403
-        } else {
-            421
-        };
-        assert!(denies(&answer, status), "{front:?}");
+        assert!(denies(&answer, front.instead_of(421)), "{front:?}");
         let tasks = Question::of(front, "/tasks").by(&alice).ask(usher).await;
         assert_eq!(
             tasks.header("remote-email").as_deref(),
             Some("alice@example.com")
         );
         assert_eq!(tasks.header("x-forwarded-user"), None);
+        // The rules of one app do not decide on what another could read.
+        for target in [
+            "/tasks/../admin/x",
+            "/tasks/..%2fadmin/x",
+            "/tasks;/admin/x",
+        ] {
+            let answer = Question::of(front, target).by(&alice).ask(usher).await;
+            assert!(
+                denies(&answer, front.malformed()),
+                "{front:?} {target} {answer:?}"
+            );
+        }
     }
 }
 
@@ -200,6 +205,20 @@ async fn the_way_to_the_sign_in_stays_open_whatever_the_rules_say() {
             let answer = Question::of(front, target).ask(usher).await;
             assert!(
                 denies(&answer, front.malformed()),
+                "{front:?} {target} {answer:?}"
+            );
+        }
+        // What a proxy is told is not for its clients.
+        for target in [
+            "/_usher/auth",
+            "/_usher/forward-auth?x=y",
+            "/_usher/ext-authz/page",
+            "/_usher/x/../auth",
+            "/_usher/%61uth",
+        ] {
+            let answer = Question::of(front, target).ask(usher).await;
+            assert!(
+                denies(&answer, front.instead_of(404)),
                 "{front:?} {target} {answer:?}"
             );
         }

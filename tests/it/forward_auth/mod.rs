@@ -70,9 +70,14 @@ impl Front {
 
     /// What it is told of something malformed.
     fn malformed(self) -> u16 {
+        self.instead_of(400)
+    }
+
+    /// What it is told of what is `status` elsewhere: nginx knows no other refusal than 403.
+    fn instead_of(self, status: u16) -> u16 {
         match self {
             Self::Nginx | Self::Ingress => 403,
-            Self::Traefik | Self::Envoy => 400,
+            Self::Traefik | Self::Envoy => status,
         }
     }
 

@@ -209,7 +209,7 @@ async fn what_was_asked_about_is_logged_and_counted() {
     let (browser, _) = company.signed_in("alice", "/").await;
     let usher = company.usher.public();
     for front in FRONTS {
-        let asked = Question::of(front, "/admin/users?token=s3cret").method("DELETE");
+        let asked = Question::of(front, "/page?token=s3cret").method("DELETE");
         asked.by(&browser).ask(usher).await;
     }
     let lines = || -> Vec<serde_json::Value> {
@@ -234,10 +234,10 @@ async fn what_was_asked_about_is_logged_and_counted() {
     for line in &lines {
         assert_eq!(line["method"], "DELETE");
         assert_eq!(line["host"], "wiki.test");
-        assert_eq!(line["path"], "/admin/users");
+        assert_eq!(line["path"], "/page");
         assert_eq!(line["app"], "wiki");
-        assert_eq!(line["outcome"], "forbidden");
-        assert_eq!(line["status"], 403);
+        assert_eq!(line["outcome"], "admitted");
+        assert_eq!(line["status"], 200);
         assert!(line["user"].as_str().unwrap().starts_with("usr_"));
     }
     assert!(!company.usher.log().contains("s3cret"));
@@ -245,6 +245,6 @@ async fn what_was_asked_about_is_logged_and_counted() {
     let metrics = fetch(metrics, "/metrics", Duration::from_secs(5))
         .await
         .unwrap();
-    let wanted = "usher_forward_auth_requests_total{app=\"wiki\",outcome=\"forbidden\"} 4";
+    let wanted = "usher_forward_auth_requests_total{app=\"wiki\",outcome=\"admitted\"} 4";
     assert!(metrics.text().contains(wanted), "{}", metrics.text());
 }

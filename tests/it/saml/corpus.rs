@@ -80,6 +80,8 @@ pub(crate) struct Case {
     pub(crate) trusted: &'static [TestKey],
     /// Whether nobody asked for it.
     pub(crate) unsolicited: bool,
+    /// What the refusal must say: where another check would refuse it too, at the same place of the order.
+    pub(crate) says: &'static str,
     /// Writes it.
     pub(crate) make: fn(&Setting) -> Vec<u8>,
 }
@@ -95,6 +97,7 @@ impl Case {
             check: Some(check),
             trusted: TRUSTED,
             unsolicited: false,
+            says: "",
             make,
         }
     }
@@ -106,6 +109,7 @@ impl Case {
             check: None,
             trusted: TRUSTED,
             unsolicited: false,
+            says: "",
             make,
         }
     }
@@ -113,6 +117,12 @@ impl Case {
     /// With other certificates of the IdP.
     const fn trusting(mut self, trusted: &'static [TestKey]) -> Self {
         self.trusted = trusted;
+        self
+    }
+
+    /// In these words.
+    const fn saying(mut self, words: &'static str) -> Self {
+        self.says = words;
         self
     }
 

@@ -14,6 +14,8 @@
 
 pub(crate) mod browser;
 pub(crate) mod callback;
+#[cfg(feature = "otel")]
+pub(crate) mod collector;
 pub(crate) mod company;
 pub(crate) mod local;
 pub(crate) mod process;

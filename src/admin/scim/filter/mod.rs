@@ -59,6 +59,7 @@ impl Filter {
             "id" => Some(UserKey::Id(text.to_owned())),
             "externalId" => Some(UserKey::ExternalId(text.to_owned())),
             "userName" => Some(UserKey::UserName(folded(text))),
+            "emails" => Some(UserKey::Email(folded(text))),
             _ => None,
         })
     }
@@ -86,6 +87,18 @@ impl Filter {
                     .then(|| key(at.attribute.name, text))
                     .flatten()
             }),
+            Self::Or(_) | Self::Not(_) | Self::Present(_) | Self::Is(..) | Self::Values(..) => None,
+        }
+    }
+
+    /// Since when whatever matches was changed, where the filter says so.
+    pub(super) fn changed_since(&self) -> Option<Timestamp> {
+        match self {
+            Self::And(parts) => parts.iter().find_map(Self::changed_since),
+            Self::Is(at, Operator::Gt | Operator::Ge | Operator::Eq, Literal::Time(since)) => {
+                let is_change = at.sub.is_some_and(|sub| sub.name == "lastModified");
+                (is_change && at.attribute.name == "meta").then_some(*since)
+            }
             Self::Or(_) | Self::Not(_) | Self::Present(_) | Self::Is(..) | Self::Values(..) => None,
         }
     }

@@ -147,12 +147,36 @@ fn common_filters_are_narrowed_to_an_index() {
     );
     assert_eq!(key(r#"id eq "7""#), Some(UserKey::Id("7".to_owned())));
     for text in [
+        r#"emails.value eq "Ann@X.example""#,
+        r#"emails eq "ann@x.example""#,
+        r#"emails[type eq "work"].value eq "ann@x.example""#,
+    ] {
+        let found = Some(UserKey::Email("ann@x.example".to_owned()));
+        assert_eq!(key(text), found, "{text}");
+    }
+    for text in [
+        r#"emails[type eq "work"]"#,
+        r#"emails.display eq "ann@x.example""#,
         r#"userName eq "a" or title pr"#,
         r#"not (userName eq "a")"#,
         r#"userName ne "a""#,
         r#"userName sw "a""#,
     ] {
         assert_eq!(key(text), None, "{text}");
+    }
+    let since = |text: &str| user(text).unwrap().changed_since();
+    let time = "2026-11-22T10:00:00Z";
+    for operator in ["gt", "ge", "eq"] {
+        let text = format!("title pr and meta.lastModified {operator} \"{time}\"");
+        assert_eq!(since(&text), Some(time.parse().unwrap()), "{text}");
+    }
+    for text in [
+        r#"meta.lastModified lt "2026-11-22T10:00:00Z""#,
+        r#"meta.created gt "2026-11-22T10:00:00Z""#,
+        r#"not (meta.lastModified gt "2026-11-22T10:00:00Z")"#,
+        r#"meta.lastModified gt "2026-11-22T10:00:00Z" or title pr"#,
+    ] {
+        assert_eq!(since(text), None, "{text}");
     }
     let group = |text: &str| Filter::read(ResourceKind::Group, text).unwrap().group_key();
     for text in [

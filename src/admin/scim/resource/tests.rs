@@ -126,7 +126,9 @@ fn the_directory_is_told_the_primary_address_and_the_full_name() {
     assert_eq!(told.attributes.email.as_deref(), Some("b@example.com"));
     assert_eq!(told.attributes.name.as_deref(), Some("Doctor Ann"));
     assert!(told.active);
+    let long = format!("{}@example.com", "a".repeat(EMAIL));
     for email in [
+        long.as_str(),
         "nobody",
         "a@b@c",
         "a b@example.com",
@@ -139,6 +141,17 @@ fn the_directory_is_told_the_primary_address_and_the_full_name() {
             "{email}"
         );
     }
+    let long = "x".repeat(NAME + 1);
+    for document in [
+        json!({ "userName": long }),
+        json!({ "userName": "a", "externalId": long }),
+        json!({ "userName": "a", "displayName": long }),
+        json!({ "userName": "a", "name": { "familyName": long } }),
+    ] {
+        assert!(data(document.clone()).is_err(), "{document}");
+    }
+    let group = |length: usize| group_name(&object(json!({ "displayName": "x".repeat(length) })));
+    assert!(group(GROUP).is_ok() && group(GROUP + 1).is_err());
     let scim: &ScimConfig = idp.scim.as_ref().unwrap();
     assert_eq!(scim.compared(" ANN@Example.com"), "ann@example.com");
 }

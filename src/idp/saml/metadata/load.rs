@@ -19,6 +19,7 @@ use crate::config::{SamlConfig, SamlSource};
 use crate::idp::cached::FetchError;
 use crate::idp::saml::xml::Limits;
 use crate::outbound::{Answer, Outbound, OutboundError};
+use crate::trace::Call;
 
 /// For one fetch.
 pub(super) const WITHIN: Duration = Duration::from_secs(10);
@@ -276,6 +277,7 @@ pub(super) async fn fetch(url: &Url, outbound: &Outbound) -> Result<Answer, Fetc
             ACCEPT,
             "application/samlmetadata+xml, application/xml;q=0.9, text/xml;q=0.8, */*;q=0.1",
         )
+        .extension(Call::to_idp("metadata"))
         .body(Bytes::new())
         .map_err(|error| FetchError::Useless(error.to_string()))?;
     match outbound.send(request, Limits::METADATA.bytes, WITHIN).await {

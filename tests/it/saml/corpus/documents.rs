@@ -65,6 +65,9 @@ fn laughs() -> String {
     text + "]>"
 }
 
+/// What the scan says, and the parser behind it does not.
+const NO_CHARACTER: &str = "a character that XML does not have";
+
 const fn bad(name: &'static str, make: fn(&Setting) -> Vec<u8>) -> Case {
     Case::refused(name, Check::Xml, make)
 }
@@ -239,7 +242,7 @@ pub(super) const CASES: &[Case] = &[
             xml
         })
     }),
-    bad("control_character", |s| named(s, b"ann\x08-0001")),
+    bad("control_character", |s| named(s, b"ann\x08-0001")).saying(NO_CHARACTER),
     bad("character_reference_to_nul", |s| named(s, b"ann&#0;-0001")),
     bad("character_reference_to_control", |s| {
         named(s, b"ann&#x1F;-0001")
@@ -250,7 +253,7 @@ pub(super) const CASES: &[Case] = &[
     bad("utf8_overlong", |s| named(s, b"ann\xc0\xbc-0001")),
     bad("utf8_surrogate", |s| named(s, b"ann\xed\xa0\x80-0001")),
     bad("utf8_cut", |s| named(s, b"ann\xe2\x82")),
-    bad("noncharacter", |s| named(s, "ann\u{ffff}".as_bytes())),
+    bad("noncharacter", |s| named(s, "ann\u{ffff}".as_bytes())).saying(NO_CHARACTER),
     bad("depth_49", |s| nested(s, 47, |_| "<d>".to_owned())),
     bad("depth_100000", |s| nested(s, 100_000, |_| "<d>".to_owned())),
     bad("depth_without_end", |_| "<d>".repeat(300_000).into_bytes()),
@@ -296,6 +299,10 @@ pub(super) const CASES: &[Case] = &[
     bad("name_with_two_colons", |s| {
         forged(s, "<samlp:Status>", "<samlp:a:b/><samlp:Status>")
     }),
+    bad("name_that_begins_with_a_colon", |s| {
+        let odd = "<samlp:Extensions><:d></:d></samlp:Extensions><samlp:Status>";
+        forged(s, "<samlp:Status>", odd)
+    }),
     bad("huge", |s| {
         filled(
             s,
@@ -328,6 +335,12 @@ pub(super) const CASES: &[Case] = &[
     bad("elements_200000", |s| {
         filled(s, "<samlp:Status>", "<d/>", 200_000)
     }),
+    bad("elements_33000", |s| {
+        filled(s, "<samlp:Status>", "<d/>", 33_000)
+    }),
+    bad("equal_signs_33000", |s| {
+        filled(s, "</saml:AttributeValue>", "=", 33_000)
+    }),
     Case::refused("elements_30000", Check::Shape, |s| {
         filled(s, "<samlp:Status>", "<d/>", 30_000)
     }),
@@ -342,7 +355,8 @@ pub(super) const CASES: &[Case] = &[
     bad("truncated", |s| raw(s, |xml| xml[..xml.len() / 2].to_vec())),
     bad("truncated_at_the_end_tag", |s| {
         raw(s, |xml| xml[..xml.len() - 17].to_vec())
-    }),
+    })
+    .saying("an element does not end"),
     bad("truncated_by_one", |s| {
         raw(s, |xml| xml[..xml.len() - 1].to_vec())
     }),
@@ -351,7 +365,8 @@ pub(super) const CASES: &[Case] = &[
     }),
     bad("trailing_element", |s| {
         raw(s, |xml| [xml, b"<more/>".to_vec()].concat())
-    }),
+    })
+    .saying("something stands outside the root element"),
     bad("trailing_response", |s| {
         raw(s, |xml| [xml.clone(), xml].concat())
     }),

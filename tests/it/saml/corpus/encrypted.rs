@@ -156,6 +156,23 @@ pub(super) const CASES: &[Case] = &[
             },
         )
     }),
+    bad("cbc_padding_of_two_blocks", |s| {
+        let mut content = good_assertion(s).into_bytes();
+        // The last byte counts more than a block; what it is padded to has room for that.
+        let count = 32 - content.len() % 16;
+        content.resize(content.len() + count, b' ');
+        if let Some(last) = content.last_mut() {
+            *last = u8::try_from(count).unwrap();
+        }
+        let by = with_content(ContentCipher::Aes256Cbc);
+        let mut encrypted = by.encrypt_with(&[7; 32], &content).unwrap();
+        // Without the block of padding that every content gets.
+        encrypted
+            .ciphertext
+            .truncate(encrypted.ciphertext.len() - 16);
+        let element = encrypted.element("EncryptedAssertion", false);
+        around(s, Signed::Response, &element)
+    }),
     bad("cbc_padding_oracle_timing", |s| {
         changed(
             s,

@@ -94,6 +94,10 @@ fn every_hostile_response_is_refused_by_the_check_it_names() {
                 "{}: refused at {refused}, not at {:?}",
                 case.name, case.check
             )),
+            Err(refused) if !refused.detail.contains(case.says) => wrong.push(format!(
+                "{}: refused at {refused}, without {:?}",
+                case.name, case.says
+            )),
             Err(_) if took > SLOW => wrong.push(format!("{}: took {took:?}", case.name)),
             Err(_) => {}
         }

@@ -256,7 +256,7 @@ pub(super) const CASES: &[Case] = &[
         swap(&xml, "Version=\"2.0\">", "Version=\"2.0\" Consent=\"x\">").into_bytes()
     }),
     bad("signature_value_tampered", |s| valued(s, flipped)),
-    bad("signature_value_empty", |s| valued(s, |_| String::new())),
+    bad("signature_value_empty", |s| valued(s, |_| String::new())).saying("is not base64 alone"),
     bad("signature_value_short", |s| {
         valued(s, |_| encode_base64(&[7; 255]))
     }),
