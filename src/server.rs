@@ -30,6 +30,8 @@ use crate::usher::Usher;
 const BACKLOG: i32 = 4096;
 /// After a failed accept (no descriptors left), the next try comes after so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Stack of a thread, in bytes: the deepest story, a SAML sign-in with its callback, needs most of the usual 2 MiB in a debug build.
+const STACK: usize = 8 << 20;
 /// How often the certificate files are looked at.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(2);
 
@@ -278,6 +280,7 @@ fn start_thread(
         .map_err(ServeError::Thread)?;
     std::thread::Builder::new()
         .name(format!("worker-{place}"))
+        .stack_size(STACK)
         .spawn(move || {
             runtime.block_on(work(listener, Arc::new(worker), tls));
             // What did not finish in time ends here.

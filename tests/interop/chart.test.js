@@ -215,6 +215,14 @@ describe('the Helm chart', { timeout: 850_000 }, () => {
     }
   });
 
+  test('the schema of the values knows every key of a config, and no other', async () => {
+    const keys = (schema) => Object.keys(schema.properties).sort();
+    const values = JSON.parse(await fs.readFile(path.join(chart, 'values.schema.json'), 'utf8'));
+    const config = JSON.parse(await run(usherBinary, ['schema']));
+    // `existingConfig` is the chart's own: a ConfigMap that is there already.
+    assert.deepEqual(keys(values.properties.config).filter((key) => key !== 'existingConfig'), keys(config));
+  });
+
   test('the schema of the values refuses typos and wrong types', async () => {
     for (const [values, sentence] of [
       [{ replicas: 1 }, /replicas/],

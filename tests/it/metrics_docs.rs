@@ -245,7 +245,10 @@ fn texts(value: &serde_json::Value, keys: &[&str], into: &mut Vec<String>) {
             }
         }
         serde_json::Value::Array(items) => items.iter().for_each(|item| texts(item, keys, into)),
-        _ => {}
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => {}
     }
 }
 
