@@ -19,6 +19,10 @@ use usher::idp::saml::xml::{self, Limits};
 use usher::keys::saml::{SpKey, SpKeys};
 use usher::secret::Secret;
 
+/// As in usher itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 2000;
 const IDP: &str = "https://idp.example";
 const SP: &str = "https://wiki.example/_usher/saml/globex/metadata";

@@ -9,7 +9,9 @@ use http::{HeaderMap, HeaderValue};
 /// The `Cookie` fields without the cookie `name` and all `name-*`, whatever their case, spacing or quotes, and also where
 /// a lenient parser would find them (after a comma). What remains is one field; without any there is none.
 pub(super) fn kept(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
-    let mut values = headers.get_all(COOKIE).iter();
+    // To compare names costs less than to look one up.
+    let fields = headers.iter().filter(|(name, _)| *name == COOKIE);
+    let mut values = fields.map(|(_, value)| value);
     let (first, second) = (values.next()?, values.next());
     let first_kept = without(first.as_bytes(), name);
     if second.is_none() && matches!(first_kept, Cow::Borrowed(_)) {

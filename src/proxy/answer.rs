@@ -24,6 +24,15 @@ pub(crate) fn has(headers: &HeaderMap, wanted: &HeaderName) -> bool {
     headers.keys().any(|name| name == wanted)
 }
 
+/// The values of all such fields, found by comparing names too.
+pub(crate) fn values<'a>(
+    headers: &'a HeaderMap,
+    wanted: &HeaderName,
+) -> impl Iterator<Item = &'a HeaderValue> {
+    let fields = headers.iter();
+    fields.filter_map(move |(name, value)| (name == wanted).then_some(value))
+}
+
 /// Removes what is not for the client: hop-by-hop fields (RFC 9110 7.6.1) and cookies by usher's own names. An answer
 /// made for somebody in particular (`personal`) is kept out of shared caches, which would hand it on past the gate.
 pub(crate) fn clean(headers: &mut HeaderMap, cookie_name: &str, personal: bool, id: &RequestId) {

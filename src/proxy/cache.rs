@@ -241,10 +241,7 @@ fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The session cookie of a request: what every cookie of that name says, if they agree; else nobody is signed in.
 pub(crate) fn session_cookie(headers: &HeaderMap, name: &str) -> Option<SessionKey> {
     let mut found: Option<&[u8]> = None;
-    if !answer::has(headers, &COOKIE) {
-        return None;
-    }
-    for field in headers.get_all(COOKIE) {
+    for field in answer::values(headers, &COOKIE) {
         for pair in pairs(field.as_bytes()) {
             let pair = pair.trim_ascii();
             let Some(value) = pair

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use ipnet::IpNet;
 use memchr::memchr;
 
+use super::answer;
 use crate::config::PublicUrl;
 use crate::refusal::{Reason, Refusal};
 
@@ -101,7 +102,7 @@ impl Host {
     /// # Errors
     /// `BadRequest` for none, several, malformed or disagreeing ones.
     pub(crate) fn of(parts: &Parts) -> Result<Self, Refusal> {
-        let mut fields = parts.headers.get_all(HOST).iter();
+        let mut fields = answer::values(&parts.headers, &HOST);
         let field = fields.next();
         if fields.next().is_some() {
             return Err(bad("several Host fields"));

@@ -196,8 +196,11 @@ fn declarations(attributes: &[(&str, &str)], limits: &Limits) -> Result<usize, S
 
 /// A name of one part, or of two with one colon between them.
 fn qualified(name: &str) -> Result<(), ScanError> {
-    let (prefix, local) = name.split_once(':').unwrap_or(("-", name));
-    if prefix.is_empty() || local.is_empty() || local.contains(':') {
+    let (prefixed, local) = match token::colon(name) {
+        Some(at) => (at > 0, name.get(at + 1..).unwrap_or_default()),
+        None => (true, name),
+    };
+    if !prefixed || local.is_empty() || token::colon(local).is_some() {
         return Err(ScanError::NotWellFormed(
             "a name is empty or has a stray colon",
         ));

@@ -107,10 +107,7 @@ impl<'a> Tokens<'a> {
 
     fn start(&mut self) -> Result<Token<'a>, ScanError> {
         let markup = self.rest.get(1..).unwrap_or_default();
-        let end = markup
-            .bytes()
-            .position(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b'/' | b'>' | b'<'))
-            .ok_or(UNENDED)?;
+        let end = position(markup, &NAME_ENDS).ok_or(UNENDED)?;
         let (name, mut rest) = markup.split_at(end);
         self.attributes.clear();
         let empty = loop {
@@ -134,19 +131,32 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// A set of ASCII characters, as a table: to look there costs less than to compare with each.
+type Characters = [bool; 256];
+
+const fn characters(of: &[u8]) -> Characters {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < of.len() {
+        table[of[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
+/// What ends the name of an element, and of an attribute.
+const NAME_ENDS: Characters = characters(b" \t\n\r/><");
+const ATTRIBUTE_ENDS: Characters = characters(b" \t\n\r=/><\"'");
+
+fn position(text: &str, set: &Characters) -> Option<usize> {
+    text.bytes().position(|byte| set[usize::from(byte)])
+}
+
 const UNENDED: ScanError = ScanError::NotWellFormed("a start tag does not end");
 
 /// The name and raw value of the attribute that `text` begins with, and what follows.
 pub(super) fn attribute(text: &str) -> Result<(&str, &str, &str), ScanError> {
-    let end = text
-        .bytes()
-        .position(|b| {
-            matches!(
-                b,
-                b' ' | b'\t' | b'\n' | b'\r' | b'=' | b'/' | b'>' | b'<' | b'"' | b'\''
-            )
-        })
-        .ok_or(UNENDED)?;
+    let end = position(text, &ATTRIBUTE_ENDS).ok_or(UNENDED)?;
     let (name, rest) = text.split_at(end);
     let rest = after_space(rest)
         .strip_prefix('=')
@@ -217,7 +227,18 @@ pub(super) fn declared(name: &str) -> Option<&str> {
 
 /// Prefix (empty if there is none) and local part of a qualified name.
 pub(super) fn split(name: &str) -> (&str, &str) {
-    name.split_once(':').unwrap_or(("", name))
+    match colon(name) {
+        Some(at) => (
+            name.get(..at).unwrap_or_default(),
+            name.get(at + 1..).unwrap_or_default(),
+        ),
+        None => ("", name),
+    }
+}
+
+/// The place of the first colon; names are short, so that nothing is gained by a search of many bytes at once.
+pub(super) fn colon(name: &str) -> Option<usize> {
+    name.bytes().position(|byte| byte == b':')
 }
 
 /// The character that a reference stands for, and what follows its `;`.
