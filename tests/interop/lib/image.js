@@ -42,6 +42,8 @@ export async function entries() {
 /** The crates that `cargo auditable` wrote into the binary. */
 export async function auditable() {
   const out = path.join(folder, 'dep-v0');
+  // Of an earlier image; objcopy writes nothing where there is no such section.
+  await fs.rm(out, { force: true });
   await run('objcopy', ['--dump-section', `.dep-v0=${out}`, path.join(rootfs, 'usr/bin/usher'), '/dev/null']);
   return JSON.parse(inflateSync(await fs.readFile(out)).toString()).packages;
 }
