@@ -1,6 +1,7 @@
 //! Sessions: a random id in one cookie, its SHA-256 in the store, a shared cache in front, and the
 //! live streams (WebSocket, SSE, long polls) that end with their session.
 
+mod change;
 mod list;
 mod registry;
 mod rows;

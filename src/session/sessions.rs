@@ -10,11 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::change::replace;
 use super::registry::{Registry, Settled, Ticket};
 use super::{NewSession, Session, SessionKey, Streams, Tokens, Which, rows};
 use crate::config::SessionsConfig;
 use crate::directory::Directory;
-use crate::identity::{Account, AccountState, NameId, Person, UserId};
+use crate::identity::{NameId, Person, UserId};
 use crate::seal::SealRing;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
@@ -37,13 +38,13 @@ const PURPOSE: &str = "tokens";
 /// All sessions; shared by all threads.
 pub struct Sessions {
     pub(super) store: Store,
-    directory: Directory,
+    pub(super) directory: Directory,
     seal: ArcSwap<SealRing>,
     /// Seconds; changed by a reload.
     pub(super) idle_for: AtomicI64,
     /// Seconds; changed by a reload, for sessions made from then on.
     lifetime: AtomicI64,
-    registry: Registry,
+    pub(super) registry: Registry,
     /// Last uses that wait to be written, and the turn of the one that writes them for all.
     unwritten: Mutex<Vec<(SessionKey, i64)>>,
     writing: tokio::sync::Mutex<()>,
@@ -415,50 +416,6 @@ impl Sessions {
         Ok(users)
     }
 
-    /// Loads the person anew into all live sessions of a user: after a change of attributes, roles or accounts. Where one has
-    /// lost something that roles come from, its streams are cut.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn reload_person(&self, user: &UserId) -> Result<(), StoreError> {
-        self.reload_and_judge(user, |_, before, after| lost_something(before, after))
-            .await
-    }
-
-    /// The same where the caller can tell from the person before and after whether the streams of a session must be cut.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn reload_and_judge(
-        &self,
-        user: &UserId,
-        mut is_cut: impl FnMut(&Session, &Person, &Person) -> bool,
-    ) -> Result<(), StoreError> {
-        self.registry.change_loads(user);
-        for session in self.registry.of_user(user) {
-            let ticket = self.registry.ticket(session.key);
-            // The same turn as a load: what is older cannot be stored after what is newer.
-            let _turn = ticket.load().failed.lock().await;
-            let before = session.person.load_full();
-            match self.directory.person(&before.subject).await? {
-                None => {
-                    // Deactivated: the row goes with the next end or sweep, and is worth nothing until then.
-                    self.registry.end(&session.key);
-                }
-                Some(after) => {
-                    let cut = is_cut(&session, &before, &after);
-                    if after != *before {
-                        session.person.store(Arc::new(after));
-                    }
-                    if cut {
-                        session.streams.cut_all();
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Live sessions in the cache, for metrics.
     pub fn cached(&self) -> usize {
         self.registry.len()
@@ -476,36 +433,6 @@ impl Sessions {
         let idle_since = now.as_second().saturating_sub(idle_for) - 2 * SEEN_EVERY;
         rows::sweep(&self.store, now.as_second(), idle_since).await
     }
-}
-
-/// Gives a live session the person as the store has it.
-fn replace(session: &Session, person: Person) {
-    let before = session.person.load_full();
-    if *before == person {
-        return;
-    }
-    let cut = lost_something(&before, &person);
-    session.person.store(Arc::new(person));
-    if cut {
-        session.streams.cut_all();
-    }
-}
-
-/// Whether something is gone that a role may have come from. Stricter than the roles themselves: asked only where nobody
-/// looks at those.
-fn lost_something(before: &Person, after: &Person) -> bool {
-    let groups = &after.attributes.groups;
-    let kept = |group: &String| groups.contains(group);
-    let same_account = |account: &Account| {
-        after.account(&account.app).is_some_and(|now| {
-            (now.state == AccountState::Open || account.state != AccountState::Open)
-                && (now.active || !account.active)
-                && account.roles.iter().all(|role| now.roles.contains(role))
-        })
-    };
-    !before.attributes.groups.iter().all(kept)
-        || !before.grants.iter().all(|one| after.grants.contains(one))
-        || !before.accounts.iter().all(same_account)
 }
 
 /// What a failing store leaves: a session confirmed less than 30 s ago goes on.

@@ -410,6 +410,35 @@ async fn a_changed_person_reaches_live_sessions() {
 }
 
 #[tokio::test]
+async fn a_change_is_read_once_for_all_sessions_of_a_subject() {
+    let house = house().await;
+    let mut sessions = Vec::new();
+    for _ in 0..20 {
+        sessions.push(house.sign_in().await.1);
+    }
+    let user = &house.person.user;
+    let account = Account {
+        app: AppId::new("wiki"),
+        active: true,
+        id: Some("42".to_owned()),
+        roles: Vec::new(),
+        state: AccountState::Open,
+        told: String::new(),
+    };
+    house
+        .directory
+        .put_account(user, &account, at(1))
+        .await
+        .unwrap();
+    house.sessions.reload_person(user).await.unwrap();
+    let first = sessions[0].person.load_full();
+    assert_eq!(first.accounts, [account]);
+    for session in &sessions {
+        assert!(Arc::ptr_eq(&first, &session.person.load_full()));
+    }
+}
+
+#[tokio::test]
 async fn tokens_of_a_key_that_is_gone_are_none() {
     let house = house().await;
     let (key, _) = house.sign_in().await;

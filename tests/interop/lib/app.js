@@ -128,13 +128,17 @@ export class App {
     socket.on('end', () => socket.end());
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`);
     this.#stream(socket, () => {});
-    // Small text frames only; a masked frame comes back unmasked.
-    socket.on('data', (frame) => {
-      if ((frame[0] & 0x0f) !== 1) return socket.end();
-      const length = frame[1] & 0x7f;
-      const mask = frame.subarray(2, 6);
-      const text = Buffer.from(frame.subarray(6, 6 + length).map((byte, index) => byte ^ mask[index % 4]));
-      socket.write(Buffer.concat([Buffer.from([0x81, text.length]), text]));
+    // Small text frames only; a masked frame comes back unmasked. A frame may come in several pieces.
+    let held = Buffer.alloc(0);
+    socket.on('data', (piece) => {
+      held = Buffer.concat([held, piece]);
+      if ((held[0] & 0x0f) !== 1) return socket.end();
+      const whole = 6 + (held[1] & 0x7f);
+      if (held.length < 2 || held.length < whole) return undefined;
+      const mask = held.subarray(2, 6);
+      const text = Buffer.from(held.subarray(6, whole).map((byte, index) => byte ^ mask[index % 4]));
+      held = held.subarray(whole);
+      return socket.write(Buffer.concat([Buffer.from([0x81, text.length]), text]));
     });
   }
 

