@@ -511,6 +511,18 @@ async fn what_is_over_lets_nobody_in_and_takes_its_roles_along_where_the_user_st
 }
 
 #[tokio::test]
+async fn an_address_that_is_merely_like_the_invited_one_is_not_it() {
+    let directory = memory().await;
+    invite(&directory, &new("ann@acme.example")).await;
+    let like = says("\u{ff41}nn@acme.example", Some(true));
+    let refused = sign_in(&directory, &subject("acme", "1"), &like).await;
+    assert!(
+        matches!(refused, Err(AdmitError::EmailTaken(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_was_accepted_is_not_withdrawn() {
     let directory = memory().await;
     let (invitation, _) = invite(&directory, &new("ann@acme.example")).await;

@@ -378,7 +378,11 @@ async fn the_resources_of_a_tenant_are_nothing_to_another() {
         ];
         assert_eq!(found_by_lists, [found; 8], "{idp}");
     }
-    // A group that acme manages says nothing of one of that name at globex.
+    // A group that acme manages says nothing of one of that name at globex, which manages others.
+    let mut write = write_of(&directory, "globex").await;
+    let other = write.create_group(&group("Other", None), Vec::new()).await;
+    other.unwrap();
+    write.commit().await.unwrap();
     let attributes = Attributes {
         groups: vec![text("Staff")],
         ..Attributes::default()

@@ -225,6 +225,30 @@ async fn an_event_keeps_its_id_over_failures_and_crashes_and_the_next_one_waits_
 }
 
 #[tokio::test]
+async fn only_the_event_that_is_due_is_delivered() {
+    let house = house().await;
+    house.visit().await.unwrap();
+    house.block(false, now()).await;
+    for changed in house.provisioner.changed(now(), 9).await.unwrap() {
+        let looked = house.provisioner.look(&house.apps(), &changed, now()).await;
+        looked.unwrap();
+    }
+    let due = house.provisioner.due(&house.app, now(), 9).await.unwrap();
+    let [(id, user)] = due.as_slice() else {
+        panic!("{due:?}");
+    };
+    // Another one than was seen to be due, and the same before its time.
+    for (id, at) in [("evt_0", now()), (id.as_str(), later(-60))] {
+        let delivered = house.provisioner.deliver(&house.app, (id, user), at).await;
+        delivered.unwrap();
+        assert_eq!(house.kinds(), ["user.created"], "{id}");
+    }
+    let delivered = house.provisioner.deliver(&house.app, (id, user), now());
+    delivered.await.unwrap();
+    assert_eq!(house.kinds(), ["user.created", "user.deactivated"]);
+}
+
+#[tokio::test]
 async fn what_was_taken_back_before_anybody_was_told_is_not_told() {
     let house = house().await;
     house.visit().await.unwrap();

@@ -286,3 +286,23 @@ fn refuses_what_it_cannot_do_by_the_type_of_the_fault() {
         );
     }
 }
+
+#[test]
+fn a_message_of_another_schema_is_refused() {
+    let operations = json!([{ "op": "remove", "path": "title" }]);
+    let read_as = |schemas: Value| {
+        let message = json!({ "schemas": schemas, "Operations": operations });
+        read(ResourceKind::User, &object(message)).map(|operations| operations.len())
+    };
+    assert_eq!(read_as(json!([MESSAGE.to_lowercase()])).unwrap(), 1);
+    for other in [
+        json!([]),
+        json!("urn:ietf:params:scim:api:messages:2.0:PatchOp"),
+        json!(["urn:ietf:params:scim:api:messages:2.0:BulkRequest"]),
+    ] {
+        let refused = read_as(other.clone()).unwrap_err();
+        assert_eq!(refused.kind, Some(ScimType::InvalidSyntax), "{other}");
+    }
+    let without = object(json!({ "Operations": operations }));
+    assert!(read(ResourceKind::User, &without).is_ok());
+}
