@@ -175,7 +175,7 @@ const PAGES: [&str; 22] = [
 ];
 
 /// What SCIM clients ask; the last ones no index serves.
-const LISTS: [(&str, u16); 21] = [
+const LISTS: [(&str, u16); 22] = [
     ("/Users", 200),
     ("/Users?startIndex=99900&count=100", 200),
     ("/Users?startIndex=99801&count=200", 200),
@@ -203,6 +203,11 @@ const LISTS: [(&str, u16); 21] = [
     ),
     (
         "/Users?filter=meta.lastModified+ge+%222023-11-16T01:00:00Z%22",
+        200,
+    ),
+    // Nearly as many as are looked at.
+    (
+        "/Users?filter=meta.lastModified+ge+%222023-11-16T00:55:00Z%22+and+title+sw+%22Engineer+4%22",
         200,
     ),
     ("/Users/scim-0000000000000000000000000000d431", 200),

@@ -39,6 +39,10 @@ const LAST: [&str; 10] = [
     "Jones",
 ];
 
+/// usher's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Done<T> = Result<T, Box<dyn Error>>;
 
 #[tokio::main(flavor = "current_thread")]

@@ -140,6 +140,18 @@ impl Place {
         number: i64::MAX,
     };
 
+    /// The same, or where the lines before that time begin. One bound for both: of two, the store follows only one, and would
+    /// walk from there to the other.
+    fn before(self, until: Option<Timestamp>) -> Self {
+        match until.map(Timestamp::as_second) {
+            Some(at) if at <= self.at => Self {
+                at,
+                number: i64::MIN,
+            },
+            Some(_) | None => self,
+        }
+    }
+
     fn from_text(text: &str) -> Option<Self> {
         let (at, number) = text.split_once('.')?;
         Some(Self {
@@ -205,6 +217,7 @@ impl Audit {
     ) -> Result<LogPage, StoreError> {
         let limit = limit.clamp(1, PAGE_AT_MOST);
         let place = after.and_then(Place::from_text).unwrap_or(Place::NEWEST);
+        let place = place.before(filter.until);
         let conditions = Conditions::of(filter);
         let work = async {
             let horizon = if conditions.are_indexed() {
@@ -269,9 +282,6 @@ fn narrow(
     }
     if let Some(from) = filter.from {
         query.push(" AND at >= ").push_bind(from.as_second());
-    }
-    if let Some(until) = filter.until {
-        query.push(" AND at < ").push_bind(until.as_second());
     }
 }
 

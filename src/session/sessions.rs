@@ -15,7 +15,7 @@ use super::registry::{Registry, Settled, Ticket};
 use super::{NewSession, Session, SessionKey, Streams, Tokens, Which, rows};
 use crate::config::SessionsConfig;
 use crate::directory::Directory;
-use crate::identity::{NameId, Person, UserId};
+use crate::identity::{NameId, UserId};
 use crate::seal::SealRing;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};

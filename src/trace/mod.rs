@@ -9,9 +9,9 @@ mod off;
 mod on;
 
 #[cfg(not(feature = "otel"))]
-pub use off::{Asking, Current, Served, Tracer, carry, fail, note, step, trace_id};
+pub use off::{Asking, Current, Served, Tracer, carry, note, step, trace_id};
 #[cfg(feature = "otel")]
-pub use on::{Asking, Current, Served, Tracer, carry, fail, note, step, trace_id};
+pub use on::{Asking, Current, Served, Tracer, carry, note, step, trace_id};
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};

@@ -97,9 +97,6 @@ pub async fn step<F: Future>(_: &'static str, work: F) -> F::Output {
 /// Nothing.
 pub fn note(_: &'static str, _: &str) {}
 
-/// Nothing.
-pub fn fail(_: &'static str) {}
-
 /// None.
 pub fn carry() -> Option<Carried> {
     None

@@ -299,15 +299,6 @@ pub fn note(name: &'static str, value: &str) {
     });
 }
 
-/// The span that is under way failed, by a stable code.
-pub fn fail(code: &'static str) {
-    Context::map_current(|current| {
-        let span = current.span();
-        span.set_attribute(KeyValue::new("error.type", code));
-        span.set_status(Status::error(code));
-    });
-}
-
 /// Where the work stands, to go on from there in another request.
 pub fn carry() -> Option<Carried> {
     Context::map_current(carried)

@@ -380,3 +380,52 @@ fn refuses_plain_http_behind_a_tls_listener() {
     let config = good(&text.replace("http://localhost:4180", "https://localhost:4180"));
     assert!(config.listen.tls.is_some());
 }
+
+#[cfg(feature = "otel")]
+#[test]
+fn refuses_traces_that_cannot_be_sent() {
+    for (traces, what) in [
+        ("{ sample: 0.5 }", "`traces` has no `otlp_endpoint`"),
+        (
+            "{ otlp_endpoint: collector }",
+            "is not an http or https URL",
+        ),
+        (
+            "{ otlp_endpoint: 'grpc://collector:4317' }",
+            "is not an http or https URL",
+        ),
+        (
+            "{ otlp_endpoint: 'http://a:b@collector:4318' }",
+            "is not an http or https URL",
+        ),
+        (
+            "{ otlp_endpoint: 'http://collector:4318?key=1' }",
+            "is not an http or https URL",
+        ),
+        (
+            "{ otlp_endpoint: 'http://collector:4318', sample: 1.5 }",
+            "`traces.sample`",
+        ),
+        (
+            "{ otlp_endpoint: 'http://collector:4318', sample: -0.1 }",
+            "`traces.sample`",
+        ),
+        (
+            "{ otlp_endpoint: 'http://collector:4318', headers: { 'a b': x } }",
+            "is no header field",
+        ),
+        (
+            "{ otlp_endpoint: 'http://collector:4318', headers: { authorization: \"a\\nb\" } }",
+            "cannot stand in a header field",
+        ),
+    ] {
+        refuses(&with(&format!("traces: {traces}"), ""), what);
+    }
+}
+
+#[cfg(not(feature = "otel"))]
+#[test]
+fn refuses_traces_where_they_were_not_built_in() {
+    let traces = "traces: { otlp_endpoint: 'http://collector:4318' }";
+    refuses(&with(traces, ""), "built with the feature `otel`");
+}

@@ -1,11 +1,13 @@
 //! SCIM resources in the store, one name space for each IdP; and what they mean for the people in the directory.
 
 mod groups;
+mod pages;
 mod person;
 mod rows;
 mod write;
 
-pub use rows::{GroupKey, GroupOrder, GroupRow, Membership, UserKey, UserOrder, UserRow};
+pub use pages::{GroupOrder, UserOrder};
+pub use rows::{GroupKey, GroupRow, Membership, UserKey, UserRow};
 pub use write::{GroupData, MemberChange, UserData, Write, WriteError};
 
 pub(super) use groups::groups;
