@@ -29,7 +29,7 @@ CHECKS = [
     ("scan: bytes", SCAN, "if bytes.len() > limits.bytes {", "if false {"),
     ("scan: characters", SCAN, "if !token::is_clean(text) {", "if false {"),
     ("scan: number of tags", SCAN, "memchr_iter(sign, bytes).count() > limits.nodes {", "memchr_iter(sign, bytes).count() > usize::MAX - 1 {"),
-    ("scan: names", SCAN, "if prefix.is_empty() || local.is_empty() || local.contains(':') {", "if false {"),
+    ("scan: names", SCAN, "if !prefixed || local.is_empty() || token::colon(local).is_some() {", "if false {"),
     ("scan: references", SCAN, "nesting.is_inside() => references(text)?,", "nesting.is_inside() => {}"),
     ("scan: text outside the root", SCAN, "Token::Text(_) => return Err(OUTSIDE),", "Token::Text(_) => {}"),
     ("scan: comments and CDATA", SCAN, "Token::Comment if !limits.comments => {", "Token::Comment if false => {"),
