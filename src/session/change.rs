@@ -52,9 +52,8 @@ impl Sessions {
                 continue;
             };
             let cut = is_cut(&session, &before, &after);
-            if after != before {
-                session.person.store(after);
-            }
+            // Also where nothing changed: whoever read before this turn, and comes to this session after it, must see that.
+            session.person.store(after);
             if cut {
                 session.streams.cut_all();
             }

@@ -387,18 +387,22 @@ async fn a_failing_store_is_an_error_and_cached_sessions_go_on_for_thirty_second
     assert!(house.sessions.tokens(&key).await.is_err());
 }
 
-#[tokio::test]
-async fn a_changed_person_reaches_live_sessions() {
-    let house = house().await;
-    let (_, session) = house.sign_in().await;
-    let account = Account {
+fn account_42() -> Account {
+    Account {
         app: AppId::new("wiki"),
         active: true,
         id: Some("42".to_owned()),
         roles: Vec::new(),
         state: AccountState::Open,
         told: String::new(),
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_changed_person_reaches_live_sessions() {
+    let house = house().await;
+    let (_, session) = house.sign_in().await;
+    let account = account_42();
     let user = &house.person.user;
     house
         .directory
@@ -417,14 +421,7 @@ async fn a_change_is_read_once_for_all_sessions_of_a_subject() {
         sessions.push(house.sign_in().await.1);
     }
     let user = &house.person.user;
-    let account = Account {
-        app: AppId::new("wiki"),
-        active: true,
-        id: Some("42".to_owned()),
-        roles: Vec::new(),
-        state: AccountState::Open,
-        told: String::new(),
-    };
+    let account = account_42();
     house
         .directory
         .put_account(user, &account, at(1))
@@ -436,6 +433,18 @@ async fn a_change_is_read_once_for_all_sessions_of_a_subject() {
     for session in &sessions {
         assert!(Arc::ptr_eq(&first, &session.person.load_full()));
     }
+}
+
+#[tokio::test]
+async fn a_reload_that_finds_nothing_new_is_still_seen_by_an_older_one() {
+    let house = house().await;
+    let (_, session) = house.sign_in().await;
+    let before = session.person.load_full();
+    let user = &house.person.user;
+    house.sessions.reload_person(user).await.unwrap();
+    let after = session.person.load_full();
+    assert_eq!(after, before);
+    assert!(!Arc::ptr_eq(&after, &before));
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::rows::{GROUPS, USERS};
 use super::{GroupRow, UserRow};
@@ -203,14 +204,7 @@ impl Directory {
         after: (i64, &str),
         limit: i64,
     ) -> Result<Vec<UserRow>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(USERS);
-        query.push("WHERE u.idp = ").push_bind(idp.as_str());
-        query.push(" AND (u.changed_at, u.id) > (");
-        query.push_bind(after.0).push(", ").push_bind(after.1);
-        query.push(") ORDER BY u.changed_at, u.id LIMIT ");
-        query.push_bind(limit);
-        let work = async { Ok(query.build_query_as().fetch_all(&self.store.pool).await?) };
-        self.store.within(work).await
+        self.scim_after(USERS, idp, after, limit).await
     }
 
     /// The next group resources, likewise.
@@ -223,11 +217,24 @@ impl Directory {
         after: (i64, &str),
         limit: i64,
     ) -> Result<Vec<GroupRow>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(GROUPS);
-        query.push("WHERE g.idp = ").push_bind(idp.as_str());
-        query.push(" AND (g.changed_at, g.id) > (");
+        self.scim_after(GROUPS, idp, after, limit).await
+    }
+
+    async fn scim_after<T>(
+        &self,
+        select: &'static str,
+        idp: &IdpId,
+        after: (i64, &str),
+        limit: i64,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let mut query = QueryBuilder::<Sqlite>::new(select);
+        query.push("WHERE idp = ").push_bind(idp.as_str());
+        query.push(" AND (changed_at, id) > (");
         query.push_bind(after.0).push(", ").push_bind(after.1);
-        query.push(") ORDER BY g.changed_at, g.id LIMIT ");
+        query.push(") ORDER BY changed_at, id LIMIT ");
         query.push_bind(limit);
         let work = async { Ok(query.build_query_as().fetch_all(&self.store.pool).await?) };
         self.store.within(work).await

@@ -133,8 +133,8 @@ export class App {
     socket.on('data', (piece) => {
       held = Buffer.concat([held, piece]);
       if ((held[0] & 0x0f) !== 1) return socket.end();
-      const whole = 6 + (held[1] & 0x7f);
-      if (held.length < 2 || held.length < whole) return undefined;
+      const whole = held.length < 2 ? Infinity : 6 + (held[1] & 0x7f);
+      if (held.length < whole) return undefined;
       const mask = held.subarray(2, 6);
       const text = Buffer.from(held.subarray(6, whole).map((byte, index) => byte ^ mask[index % 4]));
       held = held.subarray(whole);
