@@ -1,6 +1,6 @@
 //! Inbound headers that an app could read as one of ours are removed on every request.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, HOST, TE, TRAILER};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cookies;
@@ -170,54 +170,52 @@ impl Firewall {
         }
     }
 
-    /// Copies to `app`, in one pass over `client`, what an app may see. Not: what [`Firewall::drops`], which are hop-by-hop fields (RFC 9110
-    /// 7.6.1; the data plane sets `Connection` and `Upgrade` anew for a WebSocket), `Proxy`, `Forwarded` and `X-Forwarded-*`
-    /// (the data plane sets its own); what `Connection` nominates (never `Content-Length`); `Host` and `Expect`; what `app`
-    /// has already; trailers' announcements that name ours; usher's own cookies (`cookie_name`, `cookie_name-*`), the field itself when
+    /// Gives `each`, in one pass over `client`, the fields that an app may see. Not: what [`Firewall::drops`], which are hop-by-hop fields (RFC 9110
+    /// 7.6.1; the data plane sets `Connection` and `Upgrade` anew for a WebSocket), `Proxy`, `Forwarded`, `X-Forwarded-*` and all else
+    /// that usher sets; what `Connection` nominates; `Host`, `Content-Length` and `Expect`, which the data plane
+    /// sees to; trailers' announcements that name ours; usher's own cookies (`cookie_name`, `cookie_name-*`), the field itself when
     /// nothing is left. Several `Cookie` fields become one (RFC 9113 8.2.3). Of `TE` only `trailers` stays.
-    pub fn pass(&self, client: &HeaderMap, cookie_name: &str, app: &mut HeaderMap) {
+    pub fn pass(
+        &self,
+        client: &HeaderMap,
+        cookie_name: &str,
+        mut each: impl FnMut(&HeaderName, &[u8]),
+    ) {
         let special = Special::of(client);
         let nominated = match special.connection {
             true => nominated(client),
             false => Vec::new(),
         };
-        let may_pass =
-            |name: &HeaderName| !is_special(name) && !self.drops(name) && !nominated.contains(name);
         let mut last: Option<(&HeaderName, bool)> = None;
         for (name, value) in client {
             // Lines of one name follow each other.
-            if let Some((_, passed)) = last.filter(|(last, _)| std::ptr::eq(*last, name)) {
-                if passed {
-                    app.append(name, value.clone());
+            let passes = match last {
+                Some((last, passed)) if std::ptr::eq(last, name) => passed,
+                Some(_) | None => {
+                    !is_special(name) && !self.drops(name) && !nominated.contains(name)
                 }
-                continue;
-            }
-            let passes = may_pass(name)
-                && match app.entry(name) {
-                    Entry::Vacant(place) => {
-                        place.insert(value.clone());
-                        true
-                    }
-                    Entry::Occupied(_) => false,
-                };
+            };
             last = Some((name, passes));
+            if passes {
+                each(name, value.as_bytes());
+            }
         }
-        if special.te && !nominated.contains(&TE) {
-            keep_trailers(client, app);
+        if special.te && !nominated.contains(&TE) && takes_trailers(client) {
+            each(&TE, b"trailers");
         }
         if special.trailer && !nominated.contains(&TRAILER) {
-            self.announce(client, app);
+            self.announce(client, &mut each);
         }
         if special.cookie
             && !nominated.contains(&COOKIE)
             && let Some(cookies) = cookies::kept(client, cookie_name)
         {
-            app.insert(COOKIE, cookies);
+            each(&COOKIE, cookies.as_bytes());
         }
     }
 
     /// Passes on the announcement of trailers without names that are ours; the trailers themselves are filtered with [`Firewall::drops`].
-    fn announce(&self, client: &HeaderMap, app: &mut HeaderMap) {
+    fn announce(&self, client: &HeaderMap, each: &mut impl FnMut(&HeaderName, &[u8])) {
         let names = list(client, &TRAILER);
         let kept: Vec<&str> = names
             .iter()
@@ -226,12 +224,12 @@ impl Firewall {
             .collect();
         if kept.len() == names.len() {
             for value in client.get_all(TRAILER) {
-                app.append(TRAILER, value.clone());
+                each(&TRAILER, value.as_bytes());
             }
         } else if let Ok(value) = HeaderValue::from_str(&kept.join(", "))
             && !value.is_empty()
         {
-            app.insert(TRAILER, value);
+            each(&TRAILER, value.as_bytes());
         }
     }
 }
@@ -260,10 +258,15 @@ impl Special {
 
 /// Fields that do not pass as they are.
 fn is_special(name: &HeaderName) -> bool {
-    name == HOST || name == COOKIE || name == EXPECT || name == TE || name == TRAILER
+    name == HOST
+        || name == COOKIE
+        || name == CONTENT_LENGTH
+        || name == EXPECT
+        || name == TE
+        || name == TRAILER
 }
 
-/// Fields that `Connection` nominates. Framing is not the client's to take away.
+/// Fields that `Connection` nominates.
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(CONNECTION)
@@ -273,17 +276,15 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
         // The usual word; a field of that name does not pass anyway.
         .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
-        .filter(|name| name != CONTENT_LENGTH && name != TE)
+        .filter(|name| name != TE)
         .collect()
 }
 
-fn keep_trailers(client: &HeaderMap, app: &mut HeaderMap) {
-    if list(client, &TE)
+/// Whether the client reads trailers.
+fn takes_trailers(client: &HeaderMap) -> bool {
+    list(client, &TE)
         .iter()
         .any(|coding| coding.eq_ignore_ascii_case("trailers"))
-    {
-        app.insert(TE, HeaderValue::from_static("trailers"));
-    }
 }
 
 /// Members of a comma-separated field over all its lines.

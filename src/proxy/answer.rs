@@ -2,7 +2,6 @@
 
 use http::header::{CACHE_CONTROL, CONNECTION, Entry, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use hyper::body::Incoming;
 
 use super::body::AnswerBody;
 use super::exchange::Exchange;
@@ -157,8 +156,8 @@ fn keep_private(headers: &mut HeaderMap) {
 }
 
 /// The answer that opens a tunnel. It has no body; the tunnel keeps the record.
-pub(crate) fn switching(response: Response<Incoming>, id: &RequestId) -> Response<AnswerBody> {
-    let mut response = response.map(|_| AnswerBody::none());
+pub(crate) fn switching(response: Response<()>, id: &RequestId) -> Response<AnswerBody> {
+    let mut response = response.map(|()| AnswerBody::none());
     let headers = response.headers_mut();
     remove_hop_by_hop(headers);
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

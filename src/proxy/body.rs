@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::cache::Cached;
 use super::exchange::Exchange;
 use super::guard::BadFraming;
-use super::pool::Lease;
+use super::http1::{AppBody, AppFault};
 use super::timer::LazyTimer;
 use super::worker::{View, Worker};
 use crate::session::Since;
@@ -79,15 +79,7 @@ impl Progress {
     }
 }
 
-/// The body of a request to an app.
-pub(crate) enum ClientBody {
-    /// None.
-    Empty,
-    /// What the client sends, as it comes.
-    Streaming(Box<Upload>),
-}
-
-/// A client's body, checked as it passes.
+/// A client's body on its way to an app, checked as it passes.
 pub(crate) struct Upload {
     inner: Incoming,
     left: Option<u64>,
@@ -98,12 +90,12 @@ pub(crate) struct Upload {
     app: usize,
 }
 
-impl ClientBody {
+impl Upload {
     /// Passes `inner` on to the app at that place in the config.
-    pub(crate) fn new(inner: Incoming, view: &Arc<View>, app: usize) -> (Self, Arc<Progress>) {
+    pub(crate) fn new(inner: Incoming, view: &Arc<View>, app: usize) -> (Box<Self>, Arc<Progress>) {
         let progress = Progress::new();
         let config = &view.usher.config;
-        let upload = Upload {
+        let upload = Self {
             inner,
             left: config.limits.body,
             patience: config.timeouts.response,
@@ -112,11 +104,14 @@ impl ClientBody {
             view: Arc::clone(view),
             app,
         };
-        (Self::Streaming(Box::new(upload)), progress)
+        (Box::new(upload), progress)
     }
-}
 
-impl Upload {
+    /// Its length in bytes, where the client has said it.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.inner.size_hint().exact()
+    }
+
     fn poll_inner(
         &mut self,
         context: &mut Context<'_>,
@@ -168,27 +163,35 @@ impl Upload {
             return HeaderMap::new();
         };
         let mut kept = HeaderMap::new();
-        for name in trailers.keys() {
-            let framing = matches!(
-                name.as_str(),
-                "content-length"
-                    | "transfer-encoding"
-                    | "host"
-                    | "cookie"
-                    | "authorization"
-                    | "connection"
-                    | "te"
-                    | "upgrade"
-            );
-            if !framing && !firewall.drops(name) {
-                for value in trailers.get_all(name) {
-                    kept.append(name.clone(), value.clone());
-                }
+        for (name, value) in &trailers {
+            if !NEVER_TRAILERS.contains(name) && !firewall.drops(name) {
+                kept.append(name, value.clone());
             }
         }
         kept
     }
 }
+
+/// Fields that are of no meaning, or of a dangerous one, after a body (RFC 9110 6.5.1).
+pub(super) const NEVER_TRAILERS: [HeaderName; 17] = [
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::EXPECT,
+    header::HOST,
+    header::LOCATION,
+    header::MAX_FORWARDS,
+    header::SET_COOKIE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
 
 /// Tells a malformed body from a client that went away.
 fn fault_of(error: &hyper::Error) -> BodyFault {
@@ -211,7 +214,7 @@ fn fault_of(error: &hyper::Error) -> BodyFault {
     BodyFault::Gone
 }
 
-impl Body for ClientBody {
+impl Body for Upload {
     type Data = Bytes;
     type Error = BodyFault;
 
@@ -219,31 +222,18 @@ impl Body for ClientBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let Self::Streaming(upload) = &mut *self else {
-            return Poll::Ready(None);
-        };
-        let polled = ready!(upload.poll_inner(context));
+        let polled = ready!(self.poll_inner(context));
         match &polled {
-            None => upload.progress.lock().ended = true,
-            Some(Err(fault)) => upload.progress.lock().fault = Some(*fault),
-            Some(Ok(_)) if upload.inner.is_end_stream() => upload.progress.lock().ended = true,
+            None => self.progress.lock().ended = true,
+            Some(Err(fault)) => self.progress.lock().fault = Some(*fault),
+            Some(Ok(_)) if self.inner.is_end_stream() => self.progress.lock().ended = true,
             Some(Ok(_)) => {}
         }
         Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Streaming(upload) => upload.inner.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Streaming(upload) => upload.inner.size_hint(),
-        }
+        self.inner.is_end_stream()
     }
 }
 
@@ -252,7 +242,7 @@ impl Body for ClientBody {
 pub(crate) enum AnswerFault {
     /// The app broke off.
     #[error("the app broke off: {0}")]
-    App(hyper::Error),
+    App(AppFault),
     /// The session ended.
     #[error("the session ended")]
     SessionEnded,
@@ -271,8 +261,7 @@ enum Kind {
 
 /// An app's body on its way to the client.
 pub(crate) struct Download {
-    inner: Incoming,
-    lease: Option<Lease>,
+    inner: AppBody,
     session: Option<(Arc<Cached>, Since)>,
     worker: Arc<Worker>,
     live: Option<usize>,
@@ -299,24 +288,19 @@ impl AnswerBody {
         }
     }
 
-    /// An app's. The connection goes back to its pool with the last byte; with `session`, the answer ends when that does.
+    /// An app's; with `session`, the answer ends when that does.
     pub(crate) fn app(
-        inner: Incoming,
-        lease: Lease,
+        inner: AppBody,
         session: Option<(Arc<Cached>, Since)>,
         exchange: Box<Exchange>,
     ) -> Self {
-        let mut download = Download {
+        let download = Download {
             inner,
-            lease: Some(lease),
             session,
             worker: Arc::clone(&exchange.worker),
             live: None,
             frames: 0,
         };
-        if download.inner.is_end_stream() {
-            download.release();
-        }
         Self {
             kind: Kind::App(download),
             exchange: Some(exchange),
@@ -325,12 +309,6 @@ impl AnswerBody {
 }
 
 impl Download {
-    fn release(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.release();
-        }
-    }
-
     /// Whether the session is over. Asked only of answers that take their time.
     fn is_cut(&mut self, context: &Context<'_>) -> bool {
         let Some(session) = &self.session else {
@@ -355,21 +333,14 @@ impl Download {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
         if (self.live.is_some() || self.frames >= STREAM_FRAMES) && self.is_cut(context) {
-            self.lease = None;
+            self.inner.cut();
             return Poll::Ready(Some(Err(AnswerFault::SessionEnded)));
         }
         let polled = Pin::new(&mut self.inner).poll_frame(context);
         match &polled {
             Poll::Pending if self.live.is_none() && self.is_cut(context) => {}
-            Poll::Pending => {}
-            Poll::Ready(None) => self.release(),
-            Poll::Ready(Some(Ok(_))) => {
-                self.frames = self.frames.saturating_add(1);
-                if self.inner.is_end_stream() {
-                    self.release();
-                }
-            }
-            Poll::Ready(Some(Err(_))) => self.lease = None,
+            Poll::Ready(Some(Ok(_))) => self.frames = self.frames.saturating_add(1),
+            Poll::Pending | Poll::Ready(None | Some(Err(_))) => {}
         }
         polled.map_err(AnswerFault::App)
     }

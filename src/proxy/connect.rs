@@ -4,7 +4,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,15 +28,9 @@ pub(crate) struct Connector {
     tls: Arc<rustls::ClientConfig>,
 }
 
-/// A connection to an app, which notes whether it got any byte.
+/// A connection to an app.
 #[derive(Debug)]
-pub(crate) struct AppStream {
-    stream: Kind,
-    got_byte: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-enum Kind {
+pub(crate) enum AppStream {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
@@ -53,7 +46,7 @@ impl Connector {
         Ok(Self { tls: Arc::new(tls) })
     }
 
-    /// Connects; names are looked up anew each time. `got_byte` is set with the first byte that the app sends.
+    /// Connects; names are looked up anew each time.
     ///
     /// # Errors
     /// What went wrong last, `TimedOut` after `within`.
@@ -61,25 +54,23 @@ impl Connector {
         &self,
         upstream: &Upstream,
         within: Duration,
-        got_byte: Arc<AtomicBool>,
     ) -> io::Result<AppStream> {
         let connect = async {
             Ok::<_, io::Error>(match upstream {
-                Upstream::Http { host, port } => Kind::Tcp(tcp(host, *port).await?),
+                Upstream::Http { host, port } => AppStream::Tcp(tcp(host, *port).await?),
                 Upstream::Https { host, port } => {
                     let name =
                         ServerName::try_from(bare(host).to_owned()).map_err(io::Error::other)?;
                     let stream = tcp(host, *port).await?;
                     let connector = TlsConnector::from(Arc::clone(&self.tls));
-                    Kind::Tls(Box::new(connector.connect(name, stream).await?))
+                    AppStream::Tls(Box::new(connector.connect(name, stream).await?))
                 }
-                Upstream::Unix(path) => Kind::Unix(UnixStream::connect(path).await?),
+                Upstream::Unix(path) => AppStream::Unix(UnixStream::connect(path).await?),
             })
         };
-        let stream = tokio::time::timeout(within, connect)
+        tokio::time::timeout(within, connect)
             .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-        Ok(AppStream { stream, got_byte })
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -141,33 +132,24 @@ fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
+macro_rules! through {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            AppStream::Tcp($stream) => $call,
+            AppStream::Tls($stream) => $call,
+            AppStream::Unix($stream) => $call,
+        }
+    };
+}
+
 impl AsyncRead for AppStream {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let poll = match &mut self.stream {
-            Kind::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Kind::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-            Kind::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
-        };
-        if buffer.filled().len() > before {
-            self.got_byte.store(true, Relaxed);
-        }
-        poll
+        through!(self, stream => Pin::new(stream).poll_read(context, buffer))
     }
-}
-
-macro_rules! write_through {
-    ($self:ident, $stream:ident => $call:expr) => {
-        match &mut $self.get_mut().stream {
-            Kind::Tcp($stream) => $call,
-            Kind::Tls($stream) => $call,
-            Kind::Unix($stream) => $call,
-        }
-    };
 }
 
 impl AsyncWrite for AppStream {
@@ -176,7 +158,7 @@ impl AsyncWrite for AppStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        write_through!(self, stream => Pin::new(stream).poll_write(context, bytes))
+        through!(self, stream => Pin::new(stream).poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -184,22 +166,22 @@ impl AsyncWrite for AppStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        write_through!(self, stream => poll_write_slices(Pin::new(stream), context, slices))
+        through!(self, stream => poll_write_slices(Pin::new(stream), context, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Kind::Tcp(_) | Kind::Unix(_) => true,
-            Kind::Tls(_) => false,
+        match self {
+            AppStream::Tcp(_) | AppStream::Unix(_) => true,
+            AppStream::Tls(_) => false,
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        write_through!(self, stream => Pin::new(stream).poll_flush(context))
+        through!(self, stream => Pin::new(stream).poll_flush(context))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        write_through!(self, stream => Pin::new(stream).poll_shutdown(context))
+        through!(self, stream => Pin::new(stream).poll_shutdown(context))
     }
 }
 
@@ -230,7 +212,7 @@ mod tests {
         };
         let result = Connector::new()
             .unwrap()
-            .connect(&upstream, Duration::from_secs(5), Arc::default())
+            .connect(&upstream, Duration::from_secs(5))
             .await;
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }

@@ -1,29 +1,27 @@
 //! An admitted request on its way to the app, and the app's answer back.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, Response, Version};
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::TrySendError;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::admit::Admission;
 use super::answer;
-use super::body::{AnswerBody, BodyFault, ClientBody, Progress};
+use super::body::{AnswerBody, BodyFault, Progress, Upload};
 use super::cache::Cached;
 use super::exchange::Exchange;
 use super::head::Head;
+use super::http1::{AnswerHead, AppFault, Failed, Framing, Question};
 use super::live::LiveStreams;
-use super::pool::{Lease, Pool, PoolError};
+use super::pool::{Lease, Link, Pool};
 use super::route::{Host, Origin};
-use super::timer::LazyTimer;
 use super::tunnel::Tunnel;
 use super::worker::{View, Worker};
 use crate::config::{Site, Timeouts};
@@ -87,11 +85,12 @@ pub(crate) async fn forward(
         return Err((refusal, exchange));
     }
     let websocket = client.is_some() && asks_for_websocket(parts, &body);
-    let (body, progress) = if body.is_end_stream() {
-        (ClientBody::Empty, None)
-    } else {
-        let (body, progress) = ClientBody::new(body, view, route.place);
-        (body, Some(progress))
+    let (upload, progress) = match body.is_end_stream() {
+        true => (None, None),
+        false => {
+            let (upload, progress) = Upload::new(body, view, route.place);
+            (Some(upload), Some(progress))
+        }
     };
     let asking = match (&exchange.trace, view.usher.config.apps.get(route.place)) {
         (Some(trace), Some(app)) => trace.to_app(app.id.as_str(), &parts.method),
@@ -125,10 +124,10 @@ pub(crate) async fn forward(
             Admission::Known { session, since, .. } => Some((session, *since)),
         },
     };
-    let sent = sending.send(&head, body).await;
+    let sent = sending.send(&head, upload).await;
     exchange.worker.stats.added(before - exchange.started);
-    let (mut response, lease) = match sent {
-        Ok(sent) => sent,
+    let answered = match sent {
+        Ok(answered) => answered,
         Err(failure) => {
             let refusal = failure.refusal(progress.as_deref());
             if let Some(asking) = asking {
@@ -137,22 +136,25 @@ pub(crate) async fn forward(
             return Err((refusal, exchange));
         }
     };
+    let Answered {
+        head,
+        question,
+        lease,
+    } = answered;
     if let Some(asking) = asking {
-        asking.answered(response.status());
+        asking.answered(head.response.status());
     }
     let session = match admission {
         Admission::Public => None,
         Admission::Known { session, since, .. } => Some((session, since)),
     };
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let tunnel = Tunnel::begin(
-            client.filter(|_| websocket),
-            &mut response,
-            session,
-            exchange,
-        );
-        return tunnel.map(|id| answer::switching(response, &id));
+    if head.framing == Framing::Switched {
+        let client = client.filter(|_| websocket);
+        let tunnel = Tunnel::begin(client, &head.response, lease.into_wire(), session, exchange);
+        return tunnel.map(|id| answer::switching(head.response, &id));
     }
+    let body = question.answered(&head, lease);
+    let mut response = head.response;
     answer::clean(
         response.headers_mut(),
         &route.site.cookie_name,
@@ -160,7 +162,7 @@ pub(crate) async fn forward(
         &exchange.id,
     );
     exchange.status = response.status();
-    Ok(response.map(|body| AnswerBody::app(body, lease, session, exchange)))
+    Ok(response.map(|()| AnswerBody::app(body, session, exchange)))
 }
 
 /// Refuses a body that says itself that it is too large, before any of it is read.
@@ -177,8 +179,8 @@ fn check_length(body: &Incoming, view: &View) -> Result<(), Refusal> {
 /// Why there is no answer.
 #[derive(Debug)]
 enum Failure {
-    Connect(PoolError),
-    Broken(hyper::Error),
+    Connect(std::io::Error),
+    Broken(AppFault),
     Late,
     SessionEnded,
 }
@@ -193,11 +195,13 @@ impl Failure {
             return Refusal::new(reason, fault.to_string());
         }
         match self {
-            Self::Connect(error) => Refusal::new(Reason::AppDown, error.to_string()),
-            Self::Broken(error) => Refusal::new(
+            Self::Connect(error) => Refusal::new(
                 Reason::AppDown,
-                format!("no answer from the app: {}", whole(error)),
+                format!("no connection to the app: {error}"),
             ),
+            Self::Broken(fault) => {
+                Refusal::new(Reason::AppDown, format!("no answer from the app: {fault}"))
+            }
             Self::Late if progress.is_some_and(Progress::waits_for_client) => {
                 Refusal::new(Reason::BadRequest, BodyFault::TooSlow.to_string())
             }
@@ -208,18 +212,6 @@ impl Failure {
             Self::Late => Refusal::new(Reason::AppTimeout, "no answer within timeouts.response"),
         }
     }
-}
-
-/// An error with its causes.
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// What a request to an app needs on its way.
@@ -240,8 +232,8 @@ impl Sending<'_> {
     async fn send(
         &self,
         head: &Head<'_>,
-        body: ClientBody,
-    ) -> Result<(Response<Incoming>, Lease), Failure> {
+        upload: Option<Box<Upload>>,
+    ) -> Result<Answered, Failure> {
         let mut lease = match self.pool.take(self.begun.into_std()) {
             Some(lease) => lease,
             None => self.connect().await?,
@@ -250,26 +242,32 @@ impl Sending<'_> {
             true => self.begun,
             false => Instant::now(),
         };
-        let again = matches!(body, ClientBody::Empty) && head.parts.method.is_idempotent();
-        let mut request = head.request(body);
+        let method = &head.parts.method;
+        let again = upload.is_none() && method.is_idempotent();
+        let written = head.write(upload.as_ref().map(|upload| upload.length()));
+        let mut question = Question::new(written, *method == Method::HEAD, upload);
         loop {
-            lease.link.listen();
-            let link = &mut *lease.link;
-            let answer = link.sender.try_send_request(request);
-            match self.begin(answer, &mut link.timer, since).await {
-                Ok(response) => return Ok((response, lease)),
-                Err(Attempt::Unsent(unsent)) if lease.reused => request = *unsent,
-                Err(Attempt::Unsent(_)) => {
-                    let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-                    return Err(Failure::Connect(error.into()));
+            let attempt = self.begin(&mut question, &mut lease.link, since).await;
+            match attempt {
+                Ok(head) => {
+                    return Ok(Answered {
+                        head,
+                        question,
+                        lease,
+                    });
                 }
-                Err(Attempt::Broken(_)) if again && lease.reused && !lease.link.got_byte() => {
-                    request = head.request(ClientBody::Empty);
+                Err(Attempt::Failed(Failed::Unsent(_))) if lease.reused => {}
+                Err(Attempt::Failed(Failed::Silent(_))) if lease.reused && again => {}
+                Err(Attempt::Failed(Failed::Unsent(error))) => {
+                    return Err(Failure::Broken(error.into()));
                 }
-                Err(Attempt::Broken(error)) => return Err(Failure::Broken(error)),
+                Err(Attempt::Failed(Failed::Silent(fault) | Failed::Fault(fault))) => {
+                    return Err(Failure::Broken(fault));
+                }
                 Err(Attempt::Late) => return Err(Failure::Late),
                 Err(Attempt::SessionEnded) => return Err(Failure::SessionEnded),
             }
+            question.rewind();
             lease = self.connect().await?;
             since = Instant::now();
         }
@@ -285,11 +283,11 @@ impl Sending<'_> {
     /// before the session ends (a long poll is cut like a stream).
     async fn begin(
         &self,
-        answer: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<ClientBody>>>>,
-        timer: &mut LazyTimer,
+        question: &mut Question,
+        link: &mut Link,
         since: Instant,
-    ) -> Result<Response<Incoming>, Attempt> {
-        let mut answer = pin!(answer);
+    ) -> Result<AnswerHead, Attempt> {
+        let Link { wire, timer, .. } = link;
         let late = since + self.timeouts.response;
         timer.set(match self.session {
             Some(_) => late.min(since + LONG_WAIT),
@@ -297,11 +295,8 @@ impl Sending<'_> {
         });
         let mut waiting: Option<Waiting<'_>> = None;
         poll_fn(|context| {
-            if let Poll::Ready(answered) = answer.as_mut().poll(context) {
-                return Poll::Ready(answered.map_err(|mut error| match error.take_message() {
-                    Some(request) => Attempt::Unsent(Box::new(request)),
-                    None => Attempt::Broken(error.into_error()),
-                }));
+            if let Poll::Ready(answered) = question.poll(wire, context) {
+                return Poll::Ready(answered.map_err(Attempt::Failed));
             }
             while timer.poll_due(context).is_ready() {
                 if waiting.is_none() {
@@ -355,12 +350,18 @@ impl Drop for Waiting<'_> {
 
 /// How one attempt failed.
 enum Attempt {
-    /// Nothing was written.
-    Unsent(Box<Request<ClientBody>>),
-    /// The connection ended.
-    Broken(hyper::Error),
+    /// There is no answer.
+    Failed(Failed),
     /// No answer in time.
     Late,
     /// The session ended first.
     SessionEnded,
+}
+
+/// The answer to a request has begun.
+struct Answered {
+    head: AnswerHead,
+    question: Question,
+    /// The connection it comes on.
+    lease: Lease,
 }

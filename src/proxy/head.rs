@@ -1,11 +1,13 @@
 //! The head of a request to an app: usher's own fields first, then what may pass of the client's.
 
-use http::header::{CONNECTION, HOST, TE, UPGRADE};
+use http::header::{CONTENT_LENGTH, HOST, TE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 
-use super::body::ClientBody;
+use super::answer;
+use super::http1::write_field;
 use super::request_id::RequestId;
 use super::route::{
     Host, Origin, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
@@ -25,18 +27,25 @@ const OURS: [HeaderName; COUNT] = [
     X_REAL_IP,
     X_REQUEST_ID,
 ];
-/// Room for so many fields is made at once.
-const ROOM: usize = 40;
+/// Room for a head, in bytes; it grows where that is too little.
+const ROOM: usize = 2048;
 
-/// The fields that every request of one person to one app begins with: made once, and copied for each, which costs far
-/// less than to insert them one by one.
+/// The fields of every request of one person to one app: written once, and copied for each.
 #[derive(Debug)]
 pub(crate) struct IdentityHead {
     identity: Option<ForwardedIdentity>,
-    /// [`OURS`] in their order, then the identity's fields.
-    all: HeaderMap,
+    /// The identity's fields as they are sent. Never shown: the token is among them.
+    written: Written,
     /// Which of [`OURS`] stay as the app's own map of headers says.
     fixed: [bool; COUNT],
+}
+
+struct Written(Vec<u8>);
+
+impl std::fmt::Debug for Written {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} bytes", self.0.len())
+    }
 }
 
 impl IdentityHead {
@@ -51,24 +60,20 @@ impl IdentityHead {
     }
 
     fn with(identity: Option<ForwardedIdentity>) -> Self {
-        let mut all = HeaderMap::with_capacity(ROOM);
-        for name in OURS {
-            all.insert(name, HeaderValue::from_static("-"));
-        }
         let mut head = Self {
             identity,
-            all: HeaderMap::new(),
+            written: Written(Vec::new()),
             fixed: [false; COUNT],
         };
-        let mut fixed = head.fixed;
+        let (mut written, mut fixed) = (Vec::new(), [false; COUNT]);
         for (name, value) in head.fields() {
             for (fixed, ours) in fixed.iter_mut().zip(&OURS) {
                 *fixed |= name == ours;
             }
-            all.insert(name.clone(), value.clone());
+            write_field(&mut written, name.as_str(), value.as_bytes());
         }
         head.fixed = fixed;
-        head.all = all;
+        head.written = Written(written);
         head
     }
 
@@ -85,19 +90,18 @@ impl IdentityHead {
         identity.is_none_or(|identity| now < identity.renew_at())
     }
 
-    fn copy(&self, values: [HeaderValue; COUNT]) -> HeaderMap {
-        let mut fields = self.all.clone();
-        // A map without removals keeps the order in which it was filled.
-        for ((place, value), fixed) in fields.values_mut().zip(values).zip(self.fixed) {
+    /// Writes [`OURS`] with those values, then who it is.
+    fn write(&self, out: &mut Vec<u8>, values: [&[u8]; COUNT]) {
+        for ((name, value), fixed) in OURS.iter().zip(values).zip(self.fixed) {
             if !fixed {
-                *place = value;
+                write_field(out, name.as_str(), value);
             }
         }
-        fields
+        out.extend_from_slice(&self.written.0);
     }
 }
 
-/// All that the head of a request to an app is made of; it can be made again for a second try.
+/// All that the head of a request to an app is made of.
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
     /// The client's request.
@@ -120,42 +124,78 @@ pub(crate) struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// The request as the app gets it.
-    pub(crate) fn request(&self, body: ClientBody) -> Request<ClientBody> {
-        let mut request = Request::new(body);
-        *request.method_mut() = self.parts.method.clone();
-        *request.uri_mut() = self
-            .parts
-            .uri
-            .path_and_query()
-            .map(|target| Uri::from(target.clone()))
-            .unwrap_or_default();
-        *request.headers_mut() = self.fields();
-        request
+    /// The head as the app gets it (RFC 9112 3 to 5). `body`: whether the request has one, and its length, where that is known.
+    pub(crate) fn write(&self, body: Option<Option<u64>>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(ROOM);
+        out.extend_from_slice(self.parts.method.as_str().as_bytes());
+        out.push(b' ');
+        let target = self.parts.uri.path_and_query();
+        out.extend_from_slice(target.map_or("/", PathAndQuery::as_str).as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        let (chain, client) = self.forwarded_for();
+        let host = self.host.value.as_bytes();
+        self.identity.write(
+            &mut out,
+            [
+                host,
+                host,
+                self.scheme.as_bytes(),
+                chain.as_bytes(),
+                client.as_bytes(),
+                self.id.as_str().as_bytes(),
+            ],
+        );
+        let te = self.pass(&mut out);
+        if self.websocket {
+            write_field(&mut out, "connection", b"Upgrade");
+            write_field(&mut out, "upgrade", b"websocket");
+        } else if te {
+            write_field(&mut out, "connection", b"te");
+        }
+        self.write_framing(&mut out, body);
+        out.extend_from_slice(b"\r\n");
+        out
     }
 
-    fn fields(&self) -> HeaderMap {
-        let (chain, client) = self.forwarded_for();
-        let mut fields = self.identity.copy([
-            self.host.value.clone(),
-            self.host.value.clone(),
-            HeaderValue::from_static(self.scheme),
-            chain,
-            client,
-            self.id.value(),
-        ]);
-        self.firewall
-            .pass(&self.parts.headers, self.cookie_name, &mut fields);
-        if self.websocket {
-            fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-            fields.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        } else if fields.keys().any(|name| name == TE) {
-            fields.insert(CONNECTION, HeaderValue::from_static("te"));
-        }
+    /// Writes what may pass of the client's fields, and where the app's part of a trace belongs; whether `TE` is among them.
+    fn pass(&self, out: &mut Vec<u8>) -> bool {
+        let mut traced = HeaderMap::new();
         if let Some(trace) = self.trace {
-            trace.pass_on(&mut fields);
+            trace.pass_on(&mut traced);
         }
-        fields
+        let replaced = |name: &HeaderName| {
+            !traced.is_empty() && matches!(name.as_str(), "traceparent" | "tracestate")
+        };
+        let mut te = false;
+        let fields = &self.parts.headers;
+        self.firewall.pass(fields, self.cookie_name, |name, value| {
+            te |= name == TE;
+            if !replaced(name) {
+                write_field(out, name.as_str(), value);
+            }
+        });
+        for (name, value) in &traced {
+            write_field(out, name.as_str(), value.as_bytes());
+        }
+        te
+    }
+
+    /// Says where the body ends; that there is none, too, where an app may expect one (RFC 9110 8.6).
+    fn write_framing(&self, out: &mut Vec<u8>, body: Option<Option<u64>>) {
+        match body {
+            Some(Some(length)) => {
+                write_field(out, "content-length", length.to_string().as_bytes());
+            }
+            Some(None) => write_field(out, "transfer-encoding", b"chunked"),
+            None if matches!(
+                self.parts.method,
+                Method::POST | Method::PUT | Method::PATCH
+            ) || answer::has(&self.parts.headers, &CONTENT_LENGTH) =>
+            {
+                write_field(out, "content-length", b"0");
+            }
+            None => {}
+        }
     }
 
     /// `X-Forwarded-For` and `X-Real-IP`.
@@ -180,26 +220,37 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn values() -> [HeaderValue; COUNT] {
-        ["h", "fh", "https", "1.2.3.4", "5.6.7.8", "id"].map(HeaderValue::from_static)
+    const VALUES: [&[u8]; COUNT] = [b"h", b"fh", b"https", b"1.2.3.4", b"5.6.7.8", b"id"];
+
+    fn written(head: &IdentityHead) -> String {
+        let mut out = Vec::new();
+        head.write(&mut out, VALUES);
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn each_value_goes_to_the_field_of_its_name() {
-        let fields = IdentityHead::anonymous().copy(values());
-        let written: Vec<_> = OURS.iter().map(|name| fields[name].clone()).collect();
-        assert_eq!(written, values());
-        assert_eq!(fields.len(), COUNT);
+        assert_eq!(
+            written(&IdentityHead::anonymous()),
+            "host: h\r\nx-forwarded-host: fh\r\nx-forwarded-proto: https\r\nx-forwarded-for: 1.2.3.4\r\n\
+             x-real-ip: 5.6.7.8\r\nx-request-id: id\r\n"
+        );
     }
 
     #[test]
     fn what_the_map_of_an_app_sets_is_not_set_again() {
         let mut head = IdentityHead::anonymous();
-        let mine = HeaderValue::from_static("mine");
-        head.all.insert(X_REAL_IP, mine.clone());
+        head.written = Written(b"x-real-ip: mine\r\n".to_vec());
         head.fixed[4] = true;
-        let fields = head.copy(values());
-        assert_eq!(fields[X_REAL_IP], mine);
-        assert_eq!(fields[X_REQUEST_ID], "id");
+        let written = written(&head);
+        assert!(written.ends_with("x-request-id: id\r\nx-real-ip: mine\r\n"));
+        assert_eq!(written.matches("x-real-ip").count(), 1);
+    }
+
+    #[test]
+    fn nothing_that_is_sent_shows_in_debug_output() {
+        let mut head = IdentityHead::anonymous();
+        head.written = Written(b"x-usher-jwt: secret\r\n".to_vec());
+        assert!(!format!("{head:?}").contains("secret"));
     }
 }

@@ -15,6 +15,7 @@ mod forward_auth;
 mod gather;
 mod guard;
 mod head;
+mod http1;
 mod live;
 mod locate;
 mod pool;

@@ -1,15 +1,11 @@
 //! Connections of one thread to one app, kept for reuse.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-
-use super::body::ClientBody;
 use super::connect::Connector;
+use super::http1::Wire;
 use super::timer::LazyTimer;
 use crate::config::Upstream;
 
@@ -19,8 +15,6 @@ const IDLE_LIMIT: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(55);
 /// A connection is not used again when it is so old, so that changes of DNS and balancing take effect.
 const MAX_AGE: Duration = Duration::from_secs(600);
-/// Bytes of an answer's head; beyond, the app is taken to be broken.
-const ANSWER_HEAD_LIMIT: usize = 64 * 1024;
 
 /// The connections of one thread to one app.
 #[derive(Debug)]
@@ -33,11 +27,10 @@ pub(crate) struct Pool {
 /// One connection to an app.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// Sends requests on it.
-    pub(crate) sender: SendRequest<ClientBody>,
+    /// Its bytes.
+    pub(crate) wire: Wire,
     /// For the time until an answer begins.
     pub(crate) timer: LazyTimer,
-    got_byte: Arc<AtomicBool>,
     born: Instant,
     idle_since: Instant,
 }
@@ -52,32 +45,11 @@ pub(crate) struct Lease {
     pool: Arc<Pool>,
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PoolError {
-    /// It could not be made.
-    #[error("no connection to the app: {0}")]
-    Connect(#[from] std::io::Error),
-    /// HTTP could not begin on it.
-    #[error("no HTTP with the app: {0}")]
-    Http(#[from] hyper::Error),
-}
-
 impl Link {
-    fn is_fit(&self, now: Instant) -> bool {
-        !self.sender.is_closed()
-            && now.saturating_duration_since(self.idle_since) < IDLE_FOR
+    fn is_fit(&mut self, now: Instant) -> bool {
+        now.saturating_duration_since(self.idle_since) < IDLE_FOR
             && now.saturating_duration_since(self.born) < MAX_AGE
-    }
-
-    /// Forgets what the app has sent so far.
-    pub(crate) fn listen(&self) {
-        self.got_byte.store(false, Relaxed);
-    }
-
-    /// Whether the app has sent any byte since [`Link::listen`].
-    pub(crate) fn got_byte(&self) -> bool {
-        self.got_byte.load(Relaxed)
+            && self.wire.is_quiet()
     }
 }
 
@@ -100,56 +72,32 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last, if there is one that is open, fit and ready.
+    /// The connection that was used last, if there is one that is open and fit.
     pub(crate) fn take(self: &Arc<Self>, now: Instant) -> Option<Lease> {
         let mut idle = self.idle();
-        let mut busy = Vec::new();
-        let mut found = None;
-        while let Some(link) = idle.pop_back() {
-            if !link.is_fit(now) {
-                continue;
+        while let Some(mut link) = idle.pop_back() {
+            if link.is_fit(now) {
+                return Some(Lease {
+                    link,
+                    reused: true,
+                    pool: Arc::clone(self),
+                });
             }
-            if link.sender.is_ready() {
-                found = Some(link);
-                break;
-            }
-            // Its last request body is not at its end yet.
-            busy.push(link);
         }
-        idle.extend(busy);
-        Some(Lease {
-            link: found?,
-            reused: true,
-            pool: Arc::clone(self),
-        })
+        None
     }
 
     /// A new connection.
     ///
     /// # Errors
     /// Where there is none `within` that time.
-    pub(crate) async fn connect(self: &Arc<Self>, within: Duration) -> Result<Lease, PoolError> {
-        let got_byte = Arc::new(AtomicBool::new(false));
-        let stream = self
-            .connector
-            .connect(&self.upstream, within, Arc::clone(&got_byte))
-            .await?;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(ANSWER_HEAD_LIMIT)
-            .max_header_size(ANSWER_HEAD_LIMIT)
-            .handshake(TokioIo::new(stream))
-            .await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to an app ended");
-            }
-        });
+    pub(crate) async fn connect(self: &Arc<Self>, within: Duration) -> std::io::Result<Lease> {
+        let stream = self.connector.connect(&self.upstream, within).await?;
         let now = Instant::now();
         Ok(Lease {
             link: Box::new(Link {
-                sender,
+                wire: Wire::new(stream),
                 timer: LazyTimer::new(),
-                got_byte,
                 born: now,
                 idle_since: now,
             }),
@@ -161,7 +109,7 @@ impl Pool {
     /// Closes what is no longer fit.
     pub(crate) fn evict(&self) {
         let now = Instant::now();
-        self.idle().retain(|link| link.is_fit(now));
+        self.idle().retain_mut(|link| link.is_fit(now));
     }
 }
 
@@ -169,14 +117,17 @@ impl Lease {
     /// Gives the connection back after a whole answer.
     pub(crate) fn release(self) {
         let mut link = self.link;
-        if link.sender.is_closed() {
-            return;
-        }
+        link.wire.rest();
         link.idle_since = Instant::now();
         let mut idle = self.pool.idle();
         if idle.len() >= IDLE_LIMIT {
             idle.pop_front();
         }
         idle.push_back(link);
+    }
+
+    /// Takes the connection out of the pool for good.
+    pub(crate) fn into_wire(self) -> Wire {
+        self.link.wire
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use http::header::UPGRADE;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
@@ -16,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::cache::Cached;
 use super::exchange::Exchange;
+use super::http1::Wire;
 use super::request_id::RequestId;
 use crate::refusal::{Reason, Refusal};
 use crate::session::Since;
@@ -38,7 +38,8 @@ impl Tunnel {
     /// `AppDown` for a 101 that nobody asked for, or to another protocol.
     pub(crate) fn begin(
         client: Option<OnUpgrade>,
-        response: &mut Response<Incoming>,
+        response: &Response<()>,
+        app: Wire,
         session: Option<(Arc<Cached>, Since)>,
         mut exchange: Box<Exchange>,
     ) -> Result<RequestId, (Refusal, Box<Exchange>)> {
@@ -50,7 +51,6 @@ impl Tunnel {
             let refusal = Refusal::new(Reason::AppDown, "the app changed the protocol unasked");
             return Err((refusal, exchange));
         };
-        let app = hyper::upgrade::on(response);
         exchange.status = StatusCode::SWITCHING_PROTOCOLS;
         let id = exchange.id.clone();
         let tunnel = Self {
@@ -66,13 +66,13 @@ impl Tunnel {
         Ok(id)
     }
 
-    async fn run(mut self, client: OnUpgrade, app: OnUpgrade) {
+    async fn run(mut self, client: OnUpgrade, app: Wire) {
         let stats = Arc::clone(&self.exchange.worker.stats);
         stats.stream(1);
         let carried = Carried::default();
-        let ended = match (client.await, app.await) {
-            (Ok(client), Ok(app)) => self.until_end(client, app, &carried).await,
-            (Err(_), _) | (_, Err(_)) => Some("the protocol did not change"),
+        let ended = match client.await {
+            Ok(client) => self.until_end(client, app, &carried).await,
+            Err(_) => Some("the protocol did not change"),
         };
         self.exchange.cause = ended.map(ToOwned::to_owned);
         self.exchange.bytes = carried.lock().to_client;
@@ -83,11 +83,15 @@ impl Tunnel {
     async fn until_end(
         &self,
         client: Upgraded,
-        app: Upgraded,
+        app: Wire,
         carried: &Carried,
     ) -> Option<&'static str> {
         let touch = || self.touch();
-        let copy = carry(TokioIo::new(client), TokioIo::new(app), carried, &touch);
+        let (app, ahead) = app.into_parts();
+        // What the app sent right behind its answer comes first.
+        let (app_read, app_write) = split(app);
+        let app = (ahead.as_ref().chain(app_read), app_write);
+        let copy = carry(split(TokioIo::new(client)), app, carried, &touch);
         tokio::select! {
             result = copy => result.err().map(|_| "one side broke off"),
             () = self.over() => Some("the session ended or lost a role"),
@@ -168,13 +172,14 @@ impl Carried {
 }
 
 /// Copies both ways until both have ended; the end of one is passed on.
-async fn carry<A, B>(client: A, app: B, carried: &Carried, used: &dyn Used) -> io::Result<()>
-where
-    A: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
-{
-    let (mut client_read, mut client_write) = split(client);
-    let (mut app_read, mut app_write) = split(app);
+async fn carry(
+    client: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    app: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    carried: &Carried,
+    used: &dyn Used,
+) -> io::Result<()> {
+    let (mut client_read, mut client_write) = client;
+    let (mut app_read, mut app_write) = app;
     let up = async {
         let mut buffer = vec![0; BUFFER];
         loop {

@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+mod upstream;
+
 use super::*;
 use crate::config;
 use crate::directory::Directory;
@@ -118,9 +120,14 @@ async fn start_app() -> (Arc<App>, u16) {
 }
 
 async fn house(listen: &str) -> House {
+    let (app, port) = start_app().await;
+    house_before(app, port, listen).await
+}
+
+/// usher before the app at `port`.
+async fn house_before(app: Arc<App>, port: u16, listen: &str) -> House {
     // Where another test has installed one already, that is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let (app, port) = start_app().await;
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "listen: {listen}

@@ -61,12 +61,10 @@ fn headers(fields: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn cleaned(fields: &[(&str, &str)]) -> Vec<String> {
-    let mut passed = HeaderMap::new();
-    wall().pass(&headers(fields), "__Host-usher", &mut passed);
-    let mut lines: Vec<String> = passed
-        .iter()
-        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-        .collect();
+    let mut lines = Vec::new();
+    wall().pass(&headers(fields), "__Host-usher", |name, value| {
+        lines.push(format!("{name}: {}", str::from_utf8(value).unwrap()));
+    });
     lines.sort();
     lines
 }
@@ -139,7 +137,6 @@ fn leaves_ordinary_headers_alone() {
     let ordinary = [
         ("accept", "*/*"),
         ("authorization", "Bearer x"),
-        ("content-length", "5"),
         ("content-type", "text/plain"),
         ("origin", "https://wiki.example"),
         ("range", "bytes=0-1"),
@@ -203,7 +200,7 @@ fn a_method_override_is_dropped_where_rules_name_methods() {
 }
 
 #[test]
-fn hop_by_hop_fields_and_nominated_ones_go_but_framing_stays() {
+fn hop_by_hop_fields_and_nominated_ones_go_and_so_does_framing() {
     assert_eq!(
         cleaned(&[
             ("connection", "close, X-Foo, , Host"),
@@ -216,7 +213,7 @@ fn hop_by_hop_fields_and_nominated_ones_go_but_framing_stays() {
             ("upgrade", "h2c"),
             ("te", "gzip"),
         ]),
-        ["content-length: 0", "x-baz: 3"]
+        ["x-baz: 3"]
     );
 }
 

@@ -1,0 +1,71 @@
+//! The bytes of one connection to an app.
+
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::super::connect::AppStream;
+
+/// Room that is made for a read, in bytes: most answers come with one.
+pub(super) const ROOM: usize = 8 * 1024;
+/// A buffer that grew beyond is not kept while the connection is idle, in bytes.
+const KEPT: usize = 2 * ROOM;
+
+/// A connection to an app with what was read from it ahead.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(super) stream: AppStream,
+    pub(super) ahead: BytesMut,
+}
+
+impl Wire {
+    /// A fresh connection.
+    pub(crate) fn new(stream: AppStream) -> Self {
+        Self {
+            stream,
+            ahead: BytesMut::new(),
+        }
+    }
+
+    /// Whether the app has sent nothing since its last answer, and has not closed the connection: else it must not be used
+    /// again. What it sends unasked would be taken for the answer to the next request.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        self.ahead.is_empty() && self.poll_fill(&mut context, 1).is_pending()
+    }
+
+    /// Makes ready for the wait for the next request.
+    pub(crate) fn rest(&mut self) {
+        if self.ahead.capacity() > KEPT {
+            self.ahead = BytesMut::new();
+        }
+    }
+
+    /// The connection itself and what was read ahead, for a tunnel.
+    pub(crate) fn into_parts(self) -> (AppStream, BytesMut) {
+        (self.stream, self.ahead)
+    }
+
+    /// Reads up to `room` bytes or what there is room for; 0 at the end.
+    pub(super) fn poll_fill(
+        &mut self,
+        context: &mut Context<'_>,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        poll_fill(&mut self.stream, &mut self.ahead, context, room)
+    }
+}
+
+/// Reads into `ahead`, with room for at least so many bytes; gives their number, 0 at the end.
+pub(super) fn poll_fill<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    ahead: &mut BytesMut,
+    context: &mut Context<'_>,
+    room: usize,
+) -> Poll<io::Result<usize>> {
+    ahead.reserve(room);
+    pin!(stream.read_buf(ahead)).poll(context)
+}
