@@ -1,6 +1,5 @@
 //! One JSON line for each decision. Each thread fills its own buffer; one thread writes them all.
 
-use std::fmt::Write as _;
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -106,7 +105,7 @@ pub(crate) struct AccessLog {
 
 #[derive(Debug, Default)]
 struct Buffer {
-    bytes: String,
+    bytes: Vec<u8>,
     /// The second that `prefix` tells, in Unix time.
     second: i64,
     /// `2026-11-22T08:00:00`.
@@ -139,11 +138,11 @@ impl AccessLog {
     }
 
     fn hand_over(&self, buffer: &mut Buffer) {
-        let full = std::mem::take(&mut buffer.bytes).into_bytes();
+        let full = std::mem::take(&mut buffer.bytes);
         match self.buffers.try_send(full) {
             Ok(()) => buffer.bytes.reserve(HAND_OVER + 1024),
             Err(TrySendError::Full(full) | TrySendError::Disconnected(full)) => {
-                buffer.bytes = String::from_utf8(full).unwrap_or_default();
+                buffer.bytes = full;
             }
         }
     }
@@ -155,9 +154,7 @@ impl Drop for AccessLog {
             .buffer
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        let _ = self
-            .buffers
-            .send(std::mem::take(&mut buffer.bytes).into_bytes());
+        let _ = self.buffers.send(std::mem::take(&mut buffer.bytes));
     }
 }
 
@@ -170,18 +167,18 @@ impl Buffer {
         }
         let millis = line.at.subsec_nanosecond().max(0) / 1_000_000;
         let out = &mut self.bytes;
-        out.push_str("{\"time\":\"");
-        out.push_str(&self.prefix);
-        out.push('.');
+        out.extend_from_slice(b"{\"time\":\"");
+        out.extend_from_slice(self.prefix.as_bytes());
+        out.push(b'.');
         push_thousandths(out, u64::from(millis.unsigned_abs()));
-        out.push_str("Z\",\"request_id\":");
+        out.extend_from_slice(b"Z\",\"request_id\":");
         quote(out, line.request_id);
-        out.push_str(",\"client\":\"");
+        out.extend_from_slice(b",\"client\":\"");
         push_address(out, line.client);
-        out.push_str("\",\"method\":");
+        out.extend_from_slice(b"\",\"method\":");
         quote(out, line.method);
         for (name, value) in [(",\"host\":", line.host), (",\"path\":", line.path)] {
-            out.push_str(name);
+            out.extend_from_slice(name.as_bytes());
             quote(out, value);
         }
         for (name, value) in [
@@ -193,61 +190,60 @@ impl Buffer {
             (",\"trace_id\":", line.trace_id),
         ] {
             if let Some(value) = value {
-                out.push_str(name);
+                out.extend_from_slice(name.as_bytes());
                 quote(out, value);
             }
         }
-        out.push_str(",\"status\":");
+        out.extend_from_slice(b",\"status\":");
         push_number(out, u64::from(line.status));
-        out.push_str(",\"ms\":");
+        out.extend_from_slice(b",\"ms\":");
         push_number(out, line.micros / 1000);
-        out.push('.');
+        out.push(b'.');
         push_thousandths(out, line.micros % 1000);
-        out.push_str(",\"bytes\":");
+        out.extend_from_slice(b",\"bytes\":");
         push_number(out, line.bytes);
-        out.push_str("}\n");
+        out.extend_from_slice(b"}\n");
     }
 }
 
-fn digit(number: u64) -> char {
-    char::from(b"0123456789"[(number % 10) as usize])
+fn digit(number: u64) -> u8 {
+    b'0' + (number % 10) as u8
 }
 
 /// Writes a number; by hand, since `write!` costs several times as much and there is a line for each request.
-fn push_number(out: &mut String, mut number: u64) {
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
     // As many digits as the largest number has.
     let mut digits = [b'0'; 20];
     let mut first = digits.len();
     for (place, space) in digits.iter_mut().enumerate().rev() {
-        *space = b'0' + (number % 10) as u8;
+        *space = digit(number);
         number /= 10;
         first = place;
         if number == 0 {
             break;
         }
     }
-    let written = digits.get(first..).unwrap_or_default();
-    out.push_str(std::str::from_utf8(written).unwrap_or_default());
+    out.extend_from_slice(digits.get(first..).unwrap_or_default());
 }
 
 /// Writes the three digits of a number below 1000.
-fn push_thousandths(out: &mut String, number: u64) {
+fn push_thousandths(out: &mut Vec<u8>, number: u64) {
     for unit in [100, 10, 1] {
         out.push(digit(number / unit));
     }
 }
 
-fn push_address(out: &mut String, address: IpAddr) {
+fn push_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             let [first, rest @ ..] = address.octets();
             push_number(out, u64::from(first));
             for octet in rest {
-                out.push('.');
+                out.push(b'.');
                 push_number(out, u64::from(octet));
             }
         }
-        // Writing to a string cannot fail.
+        // Writing to memory cannot fail.
         IpAddr::V6(address) => {
             let _ = write!(out, "{address}");
         }
@@ -255,23 +251,24 @@ fn push_address(out: &mut String, address: IpAddr) {
 }
 
 /// Writes a JSON string (RFC 8259 7).
-fn quote(out: &mut String, text: &str) {
-    out.push('"');
+fn quote(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
     if is_plain(text.as_bytes()) {
-        out.push_str(text);
+        out.extend_from_slice(text.as_bytes());
     } else {
-        for character in text.chars() {
-            match character {
-                '"' => out.push_str("\\\""),
-                '\\' => out.push_str("\\\\"),
-                control if u32::from(control) < 0x20 => {
-                    let _ = write!(out, "\\u{:04x}", u32::from(control));
+        // The bytes of other characters are all above.
+        for byte in text.bytes() {
+            match byte {
+                b'"' => out.extend_from_slice(b"\\\""),
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                0..0x20 => {
+                    let _ = write!(out, "\\u{byte:04x}");
                 }
                 plain => out.push(plain),
             }
         }
     }
-    out.push('"');
+    out.push(b'"');
 }
 
 /// Whether a JSON string may hold these bytes as they are.

@@ -244,7 +244,8 @@ impl Sending<'_> {
         };
         let method = &head.parts.method;
         let again = upload.is_none() && method.is_idempotent();
-        let written = head.write(upload.as_ref().map(|upload| upload.length()));
+        let mut written = lease.link.wire.take_spare();
+        head.write(&mut written, upload.as_ref().map(|upload| upload.length()));
         let mut question = Question::new(written, *method == Method::HEAD, upload);
         loop {
             let attempt = self.begin(&mut question, &mut lease.link, since).await;

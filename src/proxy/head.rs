@@ -124,9 +124,9 @@ pub(crate) struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// The head as the app gets it (RFC 9112 3 to 5). `body`: whether the request has one, and its length, where that is known.
-    pub(crate) fn write(&self, body: Option<Option<u64>>) -> Vec<u8> {
-        let mut out = Vec::with_capacity(ROOM);
+    /// Writes the head as the app gets it (RFC 9112 3 to 5). `body`: whether the request has one, and its length, where that is known.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, body: Option<Option<u64>>) {
+        out.reserve(ROOM);
         out.extend_from_slice(self.parts.method.as_str().as_bytes());
         out.push(b' ');
         let target = self.parts.uri.path_and_query();
@@ -135,26 +135,25 @@ impl Head<'_> {
         let (chain, client) = self.forwarded_for();
         let host = self.host.value.as_bytes();
         self.identity.write(
-            &mut out,
+            out,
             [
                 host,
                 host,
                 self.scheme.as_bytes(),
                 chain.as_bytes(),
                 client.as_bytes(),
-                self.id.as_str().as_bytes(),
+                self.id.as_bytes(),
             ],
         );
-        let te = self.pass(&mut out);
+        let te = self.pass(out);
         if self.websocket {
-            write_field(&mut out, "connection", b"Upgrade");
-            write_field(&mut out, "upgrade", b"websocket");
+            write_field(out, "connection", b"Upgrade");
+            write_field(out, "upgrade", b"websocket");
         } else if te {
-            write_field(&mut out, "connection", b"te");
+            write_field(out, "connection", b"te");
         }
-        self.write_framing(&mut out, body);
+        self.write_framing(out, body);
         out.extend_from_slice(b"\r\n");
-        out
     }
 
     /// Writes what may pass of the client's fields, and where the app's part of a trace belongs; whether `TE` is among them.

@@ -11,7 +11,7 @@ use crate::config::Upstream;
 
 /// Idle connections that a thread keeps to one app.
 const IDLE_LIMIT: usize = 256;
-/// An idle connection is closed after so long: before most apps do it themselves.
+/// A connection is closed so long after it was lent for the last time: before most apps do it themselves.
 const IDLE_FOR: Duration = Duration::from_secs(55);
 /// A connection is not used again when it is so old, so that changes of DNS and balancing take effect.
 const MAX_AGE: Duration = Duration::from_secs(600);
@@ -32,7 +32,7 @@ pub(crate) struct Link {
     /// For the time until an answer begins.
     pub(crate) timer: LazyTimer,
     born: Instant,
-    idle_since: Instant,
+    used_at: Instant,
 }
 
 /// A connection in use. Dropped, it is closed; [`Lease::release`]d, it is used again.
@@ -47,7 +47,7 @@ pub(crate) struct Lease {
 
 impl Link {
     fn is_fit(&mut self, now: Instant) -> bool {
-        now.saturating_duration_since(self.idle_since) < IDLE_FOR
+        now.saturating_duration_since(self.used_at) < IDLE_FOR
             && now.saturating_duration_since(self.born) < MAX_AGE
             && self.wire.is_quiet()
     }
@@ -77,6 +77,8 @@ impl Pool {
         let mut idle = self.idle();
         while let Some(mut link) = idle.pop_back() {
             if link.is_fit(now) {
+                // From when it is lent: to ask for the time again costs more than it tells.
+                link.used_at = now;
                 return Some(Lease {
                     link,
                     reused: true,
@@ -99,7 +101,7 @@ impl Pool {
                 wire: Wire::new(stream),
                 timer: LazyTimer::new(),
                 born: now,
-                idle_since: now,
+                used_at: now,
             }),
             reused: false,
             pool: Arc::clone(self),
@@ -118,7 +120,6 @@ impl Lease {
     pub(crate) fn release(self) {
         let mut link = self.link;
         link.wire.rest();
-        link.idle_since = Instant::now();
         let mut idle = self.pool.idle();
         if idle.len() >= IDLE_LIMIT {
             idle.pop_front();

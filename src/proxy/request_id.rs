@@ -21,6 +21,11 @@ impl RequestId {
         std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
     }
 
+    /// As bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// As a field value.
     pub(crate) fn value(&self) -> HeaderValue {
         self.0.clone()

@@ -247,3 +247,22 @@ fn clean(mut trailers: HeaderMap) -> HeaderMap {
     }
     trailers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use http::header::{CONTENT_LENGTH, SET_COOKIE};
+
+    #[test]
+    fn trailers_set_no_cookies_and_no_lengths() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", HeaderValue::from_static("1"));
+        trailers.insert(CONTENT_LENGTH, HeaderValue::from_static("7"));
+        trailers.append(SET_COOKIE, HeaderValue::from_static("a=b"));
+        trailers.append(SET_COOKIE, HeaderValue::from_static("c=d"));
+        let kept = clean(trailers);
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept["x-sum"], "1");
+    }
+}

@@ -171,4 +171,21 @@ mod tests {
             assert!(read(body, body.len()).is_err(), "{}", body.escape_ascii());
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn bytes_of_any_kind_read_the_same_whole_and_one_by_one(
+            bytes in proptest::collection::vec(
+                proptest::sample::select(&b"0123afF;= \t\r\n\r\n:x\0\xff"[..]),
+                0..60,
+            ),
+        ) {
+            let whole = read(&bytes, bytes.len().max(1));
+            let stepwise = read(&bytes, 1);
+            match (whole, stepwise) {
+                (Ok(whole), Ok(stepwise)) => proptest::prop_assert_eq!(whole, stepwise),
+                (whole, stepwise) => proptest::prop_assert!(whole.is_err() && stepwise.is_err()),
+            }
+        }
+    }
 }

@@ -125,9 +125,12 @@ impl Question {
     }
 
     /// The body of the answer. What is left of the request's is sent on by a task of its own.
-    pub(crate) fn answered(self, head: &AnswerHead, lease: Lease) -> AppBody {
+    pub(crate) fn answered(self, head: &AnswerHead, mut lease: Lease) -> AppBody {
         let source = match self.sent {
-            true => Source::Lease(lease),
+            true => {
+                lease.link.wire.keep_spare(self.out.head);
+                Source::Lease(lease)
+            }
             false => Source::Busy(self.send_on(lease)),
         };
         AppBody::new(source, head.framing, head.reusable)

@@ -19,6 +19,8 @@ const KEPT: usize = 2 * ROOM;
 pub(crate) struct Wire {
     pub(super) stream: AppStream,
     pub(super) ahead: BytesMut,
+    /// What the head of the last request was written in.
+    spare: Vec<u8>,
 }
 
 impl Wire {
@@ -27,6 +29,7 @@ impl Wire {
         Self {
             stream,
             ahead: BytesMut::new(),
+            spare: Vec::new(),
         }
     }
 
@@ -35,6 +38,18 @@ impl Wire {
     pub(crate) fn is_quiet(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         self.ahead.is_empty() && self.poll_fill(&mut context, 1).is_pending()
+    }
+
+    /// An empty buffer for the head of a request; it comes back with [`Wire::keep_spare`].
+    pub(crate) fn take_spare(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.spare)
+    }
+
+    pub(super) fn keep_spare(&mut self, mut spare: Vec<u8>) {
+        if spare.capacity() <= KEPT {
+            spare.clear();
+            self.spare = spare;
+        }
     }
 
     /// Makes ready for the wait for the next request.

@@ -8,7 +8,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// usher before an app that a test plays, and a connection of a client.
 struct Stage {
-    house: House,
+    _house: House,
     listener: TcpListener,
     client: TcpStream,
 }
@@ -20,7 +20,7 @@ impl Stage {
         let house = house_before(Arc::default(), port, "127.0.0.1:0").await;
         let client = house.connect().await;
         Self {
-            house,
+            _house: house,
             listener,
             client,
         }
