@@ -50,7 +50,7 @@ pub struct Signed {
 /// Reads a raw query. Parameters that are not of this binding are passed over.
 ///
 /// # Errors
-/// A sentence for the log: a parameter comes twice, both messages are there, base64 or DEFLATE is broken or too large,
+/// A sentence for the log: a parameter comes twice or without `=`, both messages are there, base64 or DEFLATE is broken or too large,
 /// bytes follow the DEFLATE stream, or the algorithm is not accepted.
 pub fn decode(query: &str) -> Result<Received, String> {
     if query.len() > QUERY {
@@ -102,7 +102,10 @@ impl<'a> Raw<'a> {
     fn of(query: &'a str) -> Result<Self, String> {
         let mut raw = Self::default();
         for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = match pair.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (pair, None),
+            };
             let plain = percent_decode_str(name).decode_utf8_lossy();
             let place = match plain.as_ref() {
                 "SAMLRequest" => &mut raw.request,
@@ -116,6 +119,8 @@ impl<'a> Raw<'a> {
             if name != plain {
                 return Err(format!("the name of the parameter {plain} has escapes"));
             }
+            // Without `=` it is not what a signature is over.
+            let value = value.ok_or_else(|| format!("the parameter {plain} has no value"))?;
             if place.replace(value).is_some() {
                 return Err(format!("the parameter {plain} comes twice"));
             }
