@@ -138,6 +138,7 @@ CHECKS = [
     ("logout: session indexes", LOGOUT, "if index.is_empty() || indexes.len() == SESSION_INDEXES {", "if false {"),
     # The Redirect binding.
     ("redirect: a parameter twice", REDIRECT, "if place.replace(value).is_some() {", "if place.replace(value).is_some() && false {"),
+    ("redirect: a parameter without a value", REDIRECT, 'value.ok_or_else(|| format!("the parameter {plain} has no value"))?;', "value.unwrap_or_default();"),
     ("redirect: names with escapes", REDIRECT, "if name != plain {", "if false {"),
     ("redirect: raw bytes", REDIRECT, "bytes: assemble(message, value, raw.relay_state, algorithm).into_bytes(),", "bytes: percent_decode_str(&assemble(message, value, raw.relay_state, algorithm)).collect(),"),
     ("redirect: RelayState is signed", REDIRECT, "bytes: assemble(message, value, raw.relay_state, algorithm)", "bytes: assemble(message, value, None, algorithm)"),

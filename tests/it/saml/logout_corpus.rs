@@ -534,6 +534,11 @@ const REDIRECTED: &[Case] = &[
     malformed("redirect_dup_relay_state", |s| {
         changed(s, |query| format!("{query}&RelayState=other"))
     }),
+    malformed("redirect_relay_state_without_a_value", |s| {
+        let xml = s.request().to_xml().unwrap();
+        let query = redirect_query("SAMLRequest", &xml, Some(""), Some(RSA)).unwrap();
+        Sent::Query(swap(&query, "&RelayState=&", "&RelayState&"))
+    }),
     malformed("redirect_dup_signature", |s| {
         changed(s, |query| format!("{query}&{}", part(&query, "Signature")))
     }),
