@@ -256,7 +256,8 @@ pub(crate) struct AnswerBody {
 
 enum Kind {
     Own(Option<Bytes>),
-    App(Download),
+    /// Boxed: an answer is moved several times before its body is read.
+    App(Box<Download>),
 }
 
 /// An app's body on its way to the client.
@@ -302,7 +303,7 @@ impl AnswerBody {
             frames: 0,
         };
         Self {
-            kind: Kind::App(download),
+            kind: Kind::App(Box::new(download)),
             exchange: Some(exchange),
         }
     }

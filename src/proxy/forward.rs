@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response, Version};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use super::body::{AnswerBody, BodyFault, Progress, Upload};
 use super::cache::Cached;
 use super::exchange::Exchange;
 use super::head::Head;
-use super::http1::{AnswerHead, AppFault, Failed, Framing, Question};
+use super::http1::{AnswerHead, AppBody, AppFault, Failed, Framing, Question, Wire};
 use super::live::LiveStreams;
 use super::pool::{Lease, Link, Pool};
 use super::route::{Host, Origin};
@@ -136,25 +136,21 @@ pub(crate) async fn forward(
             return Err((refusal, exchange));
         }
     };
-    let Answered {
-        head,
-        question,
-        lease,
-    } = answered;
     if let Some(asking) = asking {
-        asking.answered(head.response.status());
+        asking.answered(answered.status());
     }
     let session = match admission {
         Admission::Public => None,
         Admission::Known { session, since, .. } => Some((session, since)),
     };
-    if head.framing == Framing::Switched {
-        let client = client.filter(|_| websocket);
-        let tunnel = Tunnel::begin(client, &head.response, lease.into_wire(), session, exchange);
-        return tunnel.map(|id| answer::switching(head.response, &id));
-    }
-    let body = question.answered(&head, lease);
-    let mut response = head.response;
+    let mut response = match answered {
+        Answered::Http(response) => response,
+        Answered::Switched(response, wire) => {
+            let client = client.filter(|_| websocket);
+            return Tunnel::begin(client, &response, *wire, session, exchange)
+                .map(|id| answer::switching(response, &id));
+        }
+    };
     answer::clean(
         response.headers_mut(),
         &route.site.cookie_name,
@@ -162,7 +158,7 @@ pub(crate) async fn forward(
         &exchange.id,
     );
     exchange.status = response.status();
-    Ok(response.map(|()| AnswerBody::app(body, session, exchange)))
+    Ok(response.map(|body| AnswerBody::app(body, session, exchange)))
 }
 
 /// Refuses a body that says itself that it is too large, before any of it is read.
@@ -250,13 +246,11 @@ impl Sending<'_> {
         loop {
             let attempt = self.begin(&mut question, &mut lease.link, since).await;
             match attempt {
-                Ok(head) => {
-                    return Ok(Answered {
-                        head,
-                        question,
-                        lease,
-                    });
+                Ok(head) if head.framing == Framing::Switched => {
+                    let wire = Box::new(lease.into_wire());
+                    return Ok(Answered::Switched(head.response, wire));
                 }
+                Ok(head) => return Ok(Answered::Http(question.answered(head, lease))),
                 Err(Attempt::Failed(Failed::Unsent(_))) if lease.reused => {}
                 Err(Attempt::Failed(Failed::Silent(_))) if lease.reused && again => {}
                 Err(Attempt::Failed(Failed::Unsent(error))) => {
@@ -360,9 +354,17 @@ enum Attempt {
 }
 
 /// The answer to a request has begun.
-struct Answered {
-    head: AnswerHead,
-    question: Question,
-    /// The connection it comes on.
-    lease: Lease,
+enum Answered {
+    Http(Response<AppBody>),
+    /// The connection is no longer HTTP.
+    Switched(Response<()>, Box<Wire>),
+}
+
+impl Answered {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Http(response) => response.status(),
+            Self::Switched(response, _) => response.status(),
+        }
+    }
 }

@@ -56,7 +56,7 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     peer.state.begin();
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let http2 = parts.version == Version::HTTP_2;
     if http2 {
         // On HTTP/1, the guard notes the heads.
@@ -65,8 +65,8 @@ pub(crate) async fn serve(
     let upgrade = !http2 && answer::has(&parts.headers, &UPGRADE);
     let view = peer.worker.view();
     let response = match view.usher.tracer.serve(&parts.headers) {
-        None => answer(&peer, view, parts, body, None).await,
-        Some(trace) => Box::pin(traced(&peer, view, parts, body, trace)).await,
+        None => answer(&peer, view, &mut parts, body, None).await,
+        Some(trace) => Box::pin(traced(&peer, view, &mut parts, body, trace)).await,
     };
     if upgrade {
         peer.state.answer_upgrade(match response.status() {
@@ -81,7 +81,7 @@ pub(crate) async fn serve(
 async fn traced(
     peer: &Peer,
     view: Arc<View>,
-    parts: Parts,
+    parts: &mut Parts,
     body: Incoming,
     mut trace: Box<Served>,
 ) -> Answer {
@@ -94,22 +94,24 @@ async fn traced(
     current.within(answered).await
 }
 
+/// By reference, as what a future is given is moved with it.
 async fn answer(
     peer: &Peer,
     view: Arc<View>,
-    mut parts: Parts,
+    parts: &mut Parts,
     body: Incoming,
     trace: Option<Box<Served>>,
 ) -> Answer {
     let trusted = is_trusted(&view.usher.config.trusted_proxies, peer.address);
-    let mut exchange = record(peer, &view, &parts, trusted);
+    let mut exchange = record(peer, &view, parts, trusted);
     exchange.trace = trace;
     if let Some(dialect) = Dialect::of(&view.usher.config.prefix, parts.uri.path()) {
+        let parts = taken(parts);
         return Box::pin(forward_auth::answer(peer, &view, dialect, parts, exchange)).await;
     }
-    let located = match locate(peer, &view, &parts, trusted) {
+    let located = match locate(peer, &view, parts, trusted) {
         Ok(located) => located,
-        Err((refusal, site)) => return refuse(&view, site, &refusal, &parts, exchange),
+        Err((refusal, site)) => return refuse(&view, site, &refusal, parts, exchange),
     };
     exchange.client = located.origin.client;
     exchange.host = Some(located.host.value.clone());
@@ -122,7 +124,7 @@ async fn answer(
                 }
             }
             // Boxed, as all that is rare: the future of a request to the app stays small, and is moved often.
-            return Box::pin(endpoint(&view, site, parts, body, exchange)).await;
+            return Box::pin(endpoint(&view, site, taken(parts), body, exchange)).await;
         }
         At::App(place) => place,
     };
@@ -131,7 +133,7 @@ async fn answer(
         .app(place)
         .and_then(|(app, own, _)| Some((app, own.pool.as_ref()?)))
     else {
-        return refuse(&view, Some(site), &not_forwarded(), &parts, exchange);
+        return refuse(&view, Some(site), &not_forwarded(), parts, exchange);
     };
     let asking = Asking {
         worker: &peer.worker,
@@ -141,17 +143,17 @@ async fn answer(
         app,
         place,
         target: &located.target,
-        parts: &parts,
+        parts,
         only: None,
         now: exchange.at,
     };
     let admission = match asking.admit().await {
         Ok(admission) => admission,
         Err(Denial::Refused(refusal)) => {
-            return refuse(&view, Some(site), &refusal, &parts, exchange);
+            return refuse(&view, Some(site), &refusal, parts, exchange);
         }
         Err(Denial::NeedsSignIn) => {
-            let response = sign_in_first(&view, (site, app), &parts, &mut exchange);
+            let response = sign_in_first(&view, (site, app), parts, &mut exchange);
             return answer::own(endpoints::fitting(&parts.method, response), exchange);
         }
     };
@@ -166,10 +168,15 @@ async fn answer(
         scheme: located.scheme,
     };
     let client = parts.extensions.remove::<OnUpgrade>();
-    match forward::forward(&parts, client, body, &view, route, admission, exchange).await {
+    match forward::forward(parts, client, body, &view, route, admission, exchange).await {
         Ok(response) => response,
-        Err((refusal, exchange)) => refuse(&view, Some(site), &refusal, &parts, exchange),
+        Err((refusal, exchange)) => refuse(&view, Some(site), &refusal, parts, exchange),
     }
+}
+
+/// Takes the head for what is rare and keeps it.
+fn taken(parts: &mut Parts) -> Parts {
+    std::mem::replace(parts, Request::new(()).into_parts().0)
 }
 
 /// What an app without an upstream answers to a request that comes here itself.

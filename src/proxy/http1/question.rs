@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 use http_body::Body;
 use tokio::io::AsyncWrite;
 use tokio::sync::oneshot;
@@ -124,8 +124,8 @@ impl Question {
         }
     }
 
-    /// The body of the answer. What is left of the request's is sent on by a task of its own.
-    pub(crate) fn answered(self, head: &AnswerHead, mut lease: Lease) -> AppBody {
+    /// The answer with its body. What is left of the request's is sent on by a task of its own.
+    pub(crate) fn answered(self, head: AnswerHead, mut lease: Lease) -> Response<AppBody> {
         let source = match self.sent {
             true => {
                 lease.link.wire.keep_spare(self.out.head);
@@ -133,7 +133,8 @@ impl Question {
             }
             false => Source::Busy(self.send_on(lease)),
         };
-        AppBody::new(source, head.framing, head.reusable)
+        head.response
+            .map(|()| AppBody::new(source, head.framing, head.reusable))
     }
 
     fn send_on(mut self, lease: Lease) -> Busy {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::task::coop::unconstrained;
 
 use super::super::connect::AppStream;
 
@@ -36,8 +37,13 @@ impl Wire {
     /// Whether the app has sent nothing since its last answer, and has not closed the connection: else it must not be used
     /// again. What it sends unasked would be taken for the answer to the next request.
     pub(crate) fn is_quiet(&mut self) -> bool {
+        if !self.ahead.is_empty() {
+            return false;
+        }
         let mut context = Context::from_waker(Waker::noop());
-        self.ahead.is_empty() && self.poll_fill(&mut context, 1).is_pending()
+        // A task that has had its share of reads would be told that there is nothing.
+        let read = pin!(unconstrained(self.stream.read_buf(&mut self.ahead)));
+        read.poll(&mut context).is_pending()
     }
 
     /// An empty buffer for the head of a request; it comes back with [`Wire::keep_spare`].
@@ -83,4 +89,60 @@ pub(super) fn poll_fill<S: AsyncRead + Unpin>(
 ) -> Poll<io::Result<usize>> {
     ahead.reserve(room);
     pin!(stream.read_buf(ahead)).poll(context)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::mpsc;
+
+    async fn connected() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap());
+        let (stream, accepted) = tokio::join!(stream, listener.accept());
+        let wire = Wire::new(AppStream::Tcp(stream.unwrap()));
+        (wire, accepted.unwrap().0)
+    }
+
+    /// Waits until the runtime knows that there is something to read.
+    async fn arrived(wire: &Wire) {
+        if let AppStream::Tcp(stream) = &wire.stream {
+            stream.readable().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_quiet_until_the_app_speaks_or_leaves() {
+        let (mut wire, mut app) = connected().await;
+        assert!(wire.is_quiet());
+        app.write_all(b"HTTP").await.unwrap();
+        arrived(&wire).await;
+        assert!(!wire.is_quiet());
+        assert!(!wire.is_quiet(), "what was read is remembered");
+        let (mut wire, app) = connected().await;
+        drop(app);
+        arrived(&wire).await;
+        assert!(!wire.is_quiet());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_has_had_its_share_sees_what_an_app_says_unasked() {
+        let (mut wire, mut app) = connected().await;
+        app.write_all(b"HTTP").await.unwrap();
+        arrived(&wire).await;
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        for number in 0..10_000 {
+            sender.send(number).unwrap();
+        }
+        let quiet = poll_fn(|context| {
+            while receiver.poll_recv(context).is_ready() {}
+            Poll::Ready(wire.is_quiet())
+        });
+        assert!(!quiet.await);
+        assert!(receiver.len() > 0, "the share was not used up");
+    }
 }
