@@ -172,20 +172,28 @@ impl Buffer {
         out.push(b'.');
         push_thousandths(out, u64::from(millis.unsigned_abs()));
         out.extend_from_slice(b"Z\",\"request_id\":");
-        quote(out, line.request_id);
+        quote_word(out, line.request_id);
         out.extend_from_slice(b",\"client\":\"");
         push_address(out, line.client);
         out.extend_from_slice(b"\",\"method\":");
-        quote(out, line.method);
+        quote_word(out, line.method);
         for (name, value) in [(",\"host\":", line.host), (",\"path\":", line.path)] {
             out.extend_from_slice(name.as_bytes());
             quote(out, value);
         }
+        for (name, value) in [(",\"app\":", line.app), (",\"user\":", line.user)] {
+            if let Some(value) = value {
+                out.extend_from_slice(name.as_bytes());
+                quote(out, value);
+            }
+        }
+        if let Some(asked_at) = line.asked_at {
+            out.extend_from_slice(b",\"forward_auth\":");
+            quote_word(out, asked_at);
+        }
+        out.extend_from_slice(b",\"outcome\":");
+        quote_word(out, line.outcome);
         for (name, value) in [
-            (",\"app\":", line.app),
-            (",\"user\":", line.user),
-            (",\"forward_auth\":", line.asked_at),
-            (",\"outcome\":", Some(line.outcome)),
             (",\"cause\":", line.cause),
             (",\"trace_id\":", line.trace_id),
         ] {
@@ -248,6 +256,15 @@ fn push_address(out: &mut Vec<u8>, address: IpAddr) {
             let _ = write!(out, "{address}");
         }
     }
+}
+
+/// Writes a word as a JSON string: a name of usher's own, or what was checked to be made of token characters (RFC 9110 5.6.2), among which is
+/// nothing to escape.
+fn quote_word(out: &mut Vec<u8>, word: &str) {
+    debug_assert!(is_plain(word.as_bytes()));
+    out.push(b'"');
+    out.extend_from_slice(word.as_bytes());
+    out.push(b'"');
 }
 
 /// Writes a JSON string (RFC 8259 7).

@@ -118,26 +118,29 @@ fn read(ahead: &mut BytesMut) -> Result<Option<Read>, AppFault> {
         place.name = span(ahead, field.name.as_bytes());
         place.value = span(ahead, field.value);
     }
-    let persistent = minor == 1;
+    let modern = minor == 1;
     let head = ahead.split_to(length).freeze();
+    let (headers, said) = fields_of(&head, places.get(..count).unwrap_or_default())?;
+    if !modern && has(&headers, &TRANSFER_ENCODING) {
+        return Err(AppFault::Framing("HTTP/1.0 knows no Transfer-Encoding"));
+    }
     let mut response = Response::new(());
     *response.status_mut() = status;
-    *response.headers_mut() = fields_of(&head, places.get(..count).unwrap_or_default())?;
+    *response.headers_mut() = headers;
     if let Some(reason) = reason {
         response.extensions_mut().insert(reason);
     }
-    let headers = response.headers();
-    if !persistent && has(headers, &TRANSFER_ENCODING) {
-        return Err(AppFault::Framing("HTTP/1.0 knows no Transfer-Encoding"));
-    }
     Ok(Some(Read {
-        persistent: match has(headers, &CONNECTION) {
-            false => persistent,
-            true if lists(headers, &CONNECTION, "close") => false,
-            true => persistent || lists(headers, &CONNECTION, "keep-alive"),
-        },
+        persistent: !said.close && (modern || said.keep_alive),
         response,
     }))
+}
+
+/// What `Connection` says of the connection itself.
+#[derive(Default)]
+struct Said {
+    close: bool,
+    keep_alive: bool,
 }
 
 /// Where a field stands in a head: beginning and end of its name and of its value.
@@ -154,18 +157,33 @@ fn span(whole: &[u8], part: &[u8]) -> (u32, u32) {
     (start as u32, (start + part.len()) as u32)
 }
 
-/// The fields at those places; their values share the memory of the head.
-fn fields_of(head: &Bytes, places: &[Place]) -> Result<HeaderMap, AppFault> {
+/// The fields at those places; their values share the memory of the head. `Connection` is left out where it says no more than what it is read for.
+fn fields_of(head: &Bytes, places: &[Place]) -> Result<(HeaderMap, Said), AppFault> {
     let range = |(start, end): (u32, u32)| start as usize..end as usize;
     let mut headers = HeaderMap::with_capacity(places.len() + OWN);
+    let mut said = Said::default();
     for place in places {
         let name = HeaderName::from_bytes(head.get(range(place.name)).unwrap_or_default())
             .map_err(|_| httparse::Error::HeaderName)?;
+        if name == CONNECTION {
+            let word = head.get(range(place.value)).unwrap_or_default();
+            let close = word.eq_ignore_ascii_case(b"close");
+            let keep_alive = word.eq_ignore_ascii_case(b"keep-alive");
+            said.close |= close;
+            said.keep_alive |= keep_alive;
+            if close || keep_alive {
+                continue;
+            }
+        }
         let value = HeaderValue::from_maybe_shared(head.slice(range(place.value)))
             .map_err(|_| httparse::Error::HeaderValue)?;
         headers.append(name, value);
     }
-    Ok(headers)
+    if has(&headers, &CONNECTION) {
+        said.close |= lists(&headers, &CONNECTION, "close");
+        said.keep_alive |= lists(&headers, &CONNECTION, "keep-alive");
+    }
+    Ok((headers, said))
 }
 
 /// The framing that the fields say, and whether the connection stays in step after it. Where both fields are there, the coding counts
@@ -182,34 +200,45 @@ fn framing(headers: &mut HeaderMap) -> Result<(Framing, bool), AppFault> {
         let alone = headers.remove(CONTENT_LENGTH).is_none();
         return Ok((Framing::Chunked, alone));
     }
-    if !has(headers, &CONTENT_LENGTH) {
-        return Ok((Framing::UntilClose, false));
-    }
-    let length = length(headers).ok_or(AppFault::Framing(
+    let mut lengths = values(headers, &CONTENT_LENGTH);
+    let (first, second) = (lengths.next(), lengths.next());
+    let agreed = match (first, second) {
+        (None, _) => return Ok((Framing::UntilClose, false)),
+        (Some(one), None) => length(one.as_bytes()),
+        (Some(_), Some(_)) => one_length(headers),
+    };
+    let plain = second.is_none() && first.is_some_and(|one| !one.as_bytes().contains(&b','));
+    drop(lengths);
+    let agreed = agreed.ok_or(AppFault::Framing(
         "the Content-Length of the answer is malformed",
     ))?;
-    if values(headers, &CONTENT_LENGTH).count() > 1 {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if !plain {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(agreed));
     }
-    Ok((Framing::Exact(length), true))
+    Ok((Framing::Exact(agreed), true))
 }
 
-/// The one length that all such fields agree on.
-fn length(headers: &HeaderMap) -> Option<u64> {
+/// A length, or a list of the same one (RFC 9110 8.6).
+fn length(value: &[u8]) -> Option<u64> {
     let mut agreed = None;
-    for value in values(headers, &CONTENT_LENGTH) {
-        for member in value.as_bytes().split(|byte| *byte == b',') {
-            let digits = member.trim_ascii();
-            if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-                return None;
-            }
-            let length: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-            if *agreed.get_or_insert(length) != length {
-                return None;
-            }
+    for member in value.split(|byte| *byte == b',') {
+        let digits = member.trim_ascii();
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let length: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        if *agreed.get_or_insert(length) != length {
+            return None;
         }
     }
     agreed
+}
+
+/// The one length that all such fields agree on.
+fn one_length(headers: &HeaderMap) -> Option<u64> {
+    let mut lengths = values(headers, &CONTENT_LENGTH).map(|value| length(value.as_bytes()));
+    let first = lengths.next()??;
+    lengths.all(|other| other == Some(first)).then_some(first)
 }
 
 #[cfg(test)]
@@ -256,6 +285,19 @@ mod tests {
             ("", (Framing::UntilClose, false)),
         ] {
             assert_eq!(framed(fields), Ok(expected), "{fields}");
+        }
+    }
+
+    #[test]
+    fn one_length_is_passed_on() {
+        for fields in [
+            "Content-Length: 5\r\nContent-Length: 5\r\n",
+            "Content-Length: 5, 5\r\n",
+        ] {
+            let head = taken(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
+            let response = head.unwrap().unwrap().response;
+            let lengths: Vec<_> = values(response.headers(), &CONTENT_LENGTH).collect();
+            assert_eq!(lengths, ["5"]);
         }
     }
 

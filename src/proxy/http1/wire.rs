@@ -143,6 +143,6 @@ mod tests {
             Poll::Ready(wire.is_quiet())
         });
         assert!(!quiet.await);
-        assert!(receiver.len() > 0, "the share was not used up");
+        assert!(!receiver.is_empty(), "the share was not used up");
     }
 }
