@@ -247,6 +247,20 @@ mod tests {
     }
 
     #[test]
+    fn a_client_adds_nothing_to_what_usher_writes() {
+        let app = crate::access::fixtures::app();
+        let firewall = Firewall::new(&app);
+        let mut client = HeaderMap::new();
+        for name in OURS.into_iter().chain(ForwardedIdentity::names(&app)) {
+            client.append(name, HeaderValue::from_static("forged"));
+        }
+        client.append(CONTENT_LENGTH, HeaderValue::from_static("5"));
+        let mut passed = Vec::new();
+        firewall.pass(&client, "__Host-usher", |name, _| passed.push(name.clone()));
+        assert!(passed.is_empty(), "{passed:?}");
+    }
+
+    #[test]
     fn nothing_that_is_sent_shows_in_debug_output() {
         let mut head = IdentityHead::anonymous();
         head.written = Written(b"x-usher-jwt: secret\r\n".to_vec());

@@ -16,7 +16,7 @@ use super::super::pool::Lease;
 use super::AppFault;
 use super::chunks::{Chunks, Piece};
 use super::head::Framing;
-use super::wire::{ROOM, poll_fill};
+use super::wire::{ROOM, poll_fill, take_up_to};
 
 /// Room that is made for a read of a long body, in bytes.
 const MOST_ROOM: usize = 64 * 1024;
@@ -157,11 +157,7 @@ impl AppBody {
             Left::Nothing => None,
             Left::Exact(_) | Left::UntilClose if ahead.is_empty() => None,
             Left::Exact(left) => {
-                let here = ahead
-                    .len()
-                    .min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= here as u64;
-                let data = ahead.split_to(here).freeze();
+                let data = take_up_to(ahead, left);
                 if *left == 0 {
                     self.end();
                 }

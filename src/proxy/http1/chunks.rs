@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use httparse::{EMPTY_HEADER, Status};
 
 use super::AppFault;
+use super::wire::take_up_to;
 
 /// Bytes of the line of a chunk's size, with its extensions.
 const LINE_LIMIT: usize = 4 * 1024;
@@ -53,16 +54,16 @@ impl Chunks {
                         size => Self::Data(size),
                     };
                 }
-                Self::Data(left) => {
+                Self::Data(mut left) => {
                     if ahead.is_empty() {
                         return Ok(None);
                     }
-                    let here = ahead.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                    *self = match left - here as u64 {
+                    let data = take_up_to(ahead, &mut left);
+                    *self = match left {
                         0 => Self::DataEnd,
                         left => Self::Data(left),
                     };
-                    return Ok(Some(Piece::Data(ahead.split_to(here).freeze())));
+                    return Ok(Some(Piece::Data(data)));
                 }
                 Self::DataEnd => {
                     let Some(end) = ahead.get(..2) else {

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::coop::unconstrained;
 
@@ -89,6 +89,15 @@ pub(super) fn poll_fill<S: AsyncRead + Unpin>(
 ) -> Poll<io::Result<usize>> {
     ahead.reserve(room);
     pin!(stream.read_buf(ahead)).poll(context)
+}
+
+/// Takes what there is of the next `left` bytes, and counts it off.
+pub(super) fn take_up_to(ahead: &mut BytesMut, left: &mut u64) -> Bytes {
+    let here = ahead
+        .len()
+        .min(usize::try_from(*left).unwrap_or(usize::MAX));
+    *left -= here as u64;
+    ahead.split_to(here).freeze()
 }
 
 #[cfg(test)]

@@ -36,6 +36,22 @@ impl Stage {
         accepted.unwrap().unwrap().0
     }
 
+    /// Sends `request`, and gives the connection over which its head came.
+    async fn asked(&mut self, request: &str) -> TcpStream {
+        self.send(request).await;
+        let mut app = self.accept().await;
+        until(&mut app, "\r\n\r\n").await;
+        app
+    }
+
+    /// A connection that has carried one request and its answer.
+    async fn served(&mut self) -> TcpStream {
+        let mut app = self.asked(&get("/public/x", "")).await;
+        app.write_all(OK.as_bytes()).await.unwrap();
+        self.gets("ok").await;
+        app
+    }
+
     /// Whether usher makes no other connection for a moment.
     async fn makes_no_connection(&self) -> bool {
         let moment = Duration::from_millis(100);
@@ -149,18 +165,14 @@ async fn a_whole_answer_before_the_end_of_an_upload_reaches_the_client_and_the_u
     stage.send("end").await;
     until(&mut app, "xxend").await;
     // It has carried an answer before its request was over: it is not used again.
-    stage.send(&get("/public/x", "")).await;
-    let mut next = stage.accept().await;
-    until(&mut next, "\r\n\r\n").await;
+    let _next = stage.asked(&get("/public/x", "")).await;
     assert_eq!(rest(&mut app).await, b"");
 }
 
 #[tokio::test]
 async fn an_answer_and_an_upload_go_on_beside_each_other() {
     let mut stage = Stage::set().await;
-    stage.send(&post("Transfer-Encoding: chunked")).await;
-    let mut app = stage.accept().await;
-    until(&mut app, "\r\n\r\n").await;
+    let mut app = stage.asked(&post("Transfer-Encoding: chunked")).await;
     app.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         .await
         .unwrap();
@@ -185,9 +197,7 @@ async fn an_upload_that_turns_out_malformed_or_too_large_ends_the_answer_that_ha
         format!("800\r\n{}\r\n", "x".repeat(2048)),
     ] {
         let mut stage = Stage::set().await;
-        stage.send(&post("Transfer-Encoding: chunked")).await;
-        let mut app = stage.accept().await;
-        until(&mut app, "\r\n\r\n").await;
+        let mut app = stage.asked(&post("Transfer-Encoding: chunked")).await;
         app.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
             .await
             .unwrap();
@@ -205,9 +215,7 @@ async fn what_an_app_says_unasked_is_not_the_answer_to_the_next_request() {
     let forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
     for pause in [None, Some(Duration::from_millis(50))] {
         let mut stage = Stage::set().await;
-        stage.send(&get("/public/x", "")).await;
-        let mut app = stage.accept().await;
-        until(&mut app, "\r\n\r\n").await;
+        let mut app = stage.asked(&get("/public/x", "")).await;
         match pause {
             None => app.write_all(format!("{OK}{forged}").as_bytes()).await,
             Some(pause) => {
@@ -222,9 +230,7 @@ async fn what_an_app_says_unasked_is_not_the_answer_to_the_next_request() {
         if pause.is_none() {
             stage.gets("ok").await;
         }
-        stage.send(&get("/public/x", "")).await;
-        let mut next = stage.accept().await;
-        until(&mut next, "\r\n\r\n").await;
+        let mut next = stage.asked(&get("/public/x", "")).await;
         next.write_all(OK.as_bytes()).await.unwrap();
         assert!(!stage.gets("ok").await.contains("forged"));
     }
@@ -243,11 +249,7 @@ async fn only_what_may_be_repeated_is_sent_again_when_a_kept_connection_ends_wit
         ),
     ] {
         let mut stage = Stage::set().await;
-        stage.send(&get("/public/x", "")).await;
-        let mut app = stage.accept().await;
-        until(&mut app, "\r\n\r\n").await;
-        app.write_all(OK.as_bytes()).await.unwrap();
-        stage.gets("ok").await;
+        let mut app = stage.served().await;
         stage.send(&request).await;
         until(&mut app, "\r\n\r\n").await;
         drop(app);
@@ -267,11 +269,7 @@ async fn only_what_may_be_repeated_is_sent_again_when_a_kept_connection_ends_wit
 #[tokio::test]
 async fn a_connection_that_has_begun_an_answer_is_not_asked_again() {
     let mut stage = Stage::set().await;
-    stage.send(&get("/public/x", "")).await;
-    let mut app = stage.accept().await;
-    until(&mut app, "\r\n\r\n").await;
-    app.write_all(OK.as_bytes()).await.unwrap();
-    stage.gets("ok").await;
+    let mut app = stage.served().await;
     stage.send(&get("/public/x", "")).await;
     until(&mut app, "\r\n\r\n").await;
     app.write_all(b"HTTP/1.1 2").await.unwrap();
@@ -333,9 +331,7 @@ async fn an_answer_ends_where_its_head_says() {
         ("ICY 200 OK\r\n\r\n", 502, false),
     ] {
         let mut stage = Stage::set().await;
-        stage.send(&get("/public/x", "")).await;
-        let mut app = stage.accept().await;
-        until(&mut app, "\r\n\r\n").await;
+        let mut app = stage.asked(&get("/public/x", "")).await;
         app.write_all(answer.as_bytes()).await.unwrap();
         let got = stage.gets("\r\n\r\n").await;
         assert!(
@@ -401,9 +397,7 @@ async fn a_long_answer_comes_whole_however_it_is_framed() {
 async fn what_an_app_sends_right_behind_its_switch_opens_the_tunnel() {
     let mut stage = Stage::set().await;
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    stage.send(&get("/public/ws", upgrade)).await;
-    let mut app = stage.accept().await;
-    until(&mut app, "\r\n\r\n").await;
+    let mut app = stage.asked(&get("/public/ws", upgrade)).await;
     app.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nfirst")
         .await
         .unwrap();
