@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 
 /// A buffer of so many bytes is handed over at once.
-const HAND_OVER: usize = 32 * 1024;
+const HAND_OVER: usize = 64 * 1024;
 /// Buffers waiting for the writer.
 const WAITING: usize = 64;
 /// While the writer is behind, a thread keeps at most so many bytes; then lines are dropped and counted.

@@ -15,7 +15,7 @@ use crate::access::target::Target;
 use crate::config::{App, Site};
 use crate::forward::identity::ForwardedIdentity;
 use crate::refusal::{Reason, Refusal};
-use crate::session::Since;
+use crate::session::{SessionKey, Since};
 
 /// What an admitted request carries to the app.
 #[derive(Debug)]
@@ -33,6 +33,15 @@ pub(crate) enum Admission {
         /// The fields to insert.
         identity: Arc<IdentityHead>,
     },
+}
+
+/// What goes with an admitted request: nothing where anyone may.
+#[derive(Debug, Default)]
+pub(crate) struct Grant {
+    /// The fields to insert.
+    pub(crate) identity: Option<Arc<IdentityHead>>,
+    /// The session that what comes of it ends with.
+    pub(crate) session: Option<(Arc<Cached>, Since)>,
 }
 
 /// Why a request is not admitted.
@@ -69,6 +78,19 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Asking<'_> {
+    /// Decides with what this thread has at hand; none where the store or the app must be asked, as [`Asking::admit`] does.
+    ///
+    /// # Errors
+    /// The denial.
+    pub(crate) fn at_hand(&self) -> Option<Result<Admission, Denial>> {
+        let Some(key) = self.key() else {
+            return Some(self.anonymous());
+        };
+        let session = self.kept(&key)?;
+        self.touch(&session);
+        self.admission(session).transpose()
+    }
+
     /// Decides. A missing account is asked for once.
     ///
     /// # Errors
@@ -79,31 +101,15 @@ impl Asking<'_> {
             Ok(None) => return self.anonymous(),
             Err(refusal) => return self.anonymous().map_err(|_| Denial::Refused(refusal)),
         };
-        // Before the person is read: see `Streams`.
-        let since = session.session.streams.since();
-        let known = session.known(self.place, self.app);
-        match self.decide(Some(&known.standing)) {
-            Decision::Admitted(admitted) => {
-                return self.grant(&admitted, (&session, since), &known);
-            }
-            Decision::NeedsSignIn => return Err(Denial::NeedsSignIn),
-            Decision::Refused(refusal) => return Err(refusal.into()),
-            Decision::NeedsAccount => {}
+        if let Some(admission) = self.admission(Arc::clone(&session))? {
+            return Ok(admission);
         }
         let usher = &self.view.usher;
         Box::pin(usher.ensure_account(self.app, &session.session, self.now)).await?;
-        let since = session.session.streams.since();
-        let known = session.known(self.place, self.app);
-        match self.decide(Some(&known.standing)) {
-            Decision::Admitted(admitted) => self.grant(&admitted, (&session, since), &known),
-            Decision::NeedsSignIn => Err(Denial::NeedsSignIn),
-            Decision::Refused(refusal) => Err(refusal.into()),
-            Decision::NeedsAccount => Err(Refusal::new(
-                Reason::Internal,
-                "the account is missing although the app was asked",
-            )
-            .into()),
-        }
+        self.admission(session)?.ok_or_else(|| {
+            let cause = "the account is missing although the app was asked";
+            Refusal::new(Reason::Internal, cause).into()
+        })
     }
 
     fn decide<'s>(&self, who: Option<&'s Standing>) -> Decision<'s> {
@@ -114,20 +120,51 @@ impl Asking<'_> {
         decide(self.app, self.target, &self.parts.method, who)
     }
 
+    /// What the gate says of a session; none where the account is missing.
+    fn admission(&self, session: Arc<Cached>) -> Result<Option<Admission>, Denial> {
+        // Before the person is read: see `Streams`.
+        let since = session.session.streams.since();
+        let known = session.known(self.place, self.app);
+        let identity = match self.decide(Some(&known.standing)) {
+            Decision::Admitted(admitted) => self.grant(&admitted, &session, &known)?,
+            Decision::NeedsSignIn => return Err(Denial::NeedsSignIn),
+            Decision::Refused(refusal) => return Err(refusal.into()),
+            Decision::NeedsAccount => return Ok(None),
+        };
+        Ok(Some(match identity {
+            None => Admission::Public,
+            Some(identity) => Admission::Known {
+                session,
+                since,
+                known,
+                identity,
+            },
+        }))
+    }
+
+    /// The key that the request shows, where a session counts.
+    fn key(&self) -> Option<SessionKey> {
+        if !self.canonical {
+            return None;
+        }
+        session_cookie(&self.parts.headers, &self.site.cookie_name)
+    }
+
+    /// The session of that key, where this thread has it and it is fresh.
+    fn kept(&self, key: &SessionKey) -> Option<Arc<Cached>> {
+        self.worker.sessions().get(key).filter(|cached| {
+            cached.session.origin == self.site.public_url.origin
+                && self.view.usher.sessions.is_fresh(&cached.session, self.now)
+        })
+    }
+
     /// The session of the request: from this thread's cache, or by the slow path.
     async fn session(&self) -> Result<Option<Arc<Cached>>, Refusal> {
-        if !self.canonical {
-            return Ok(None);
-        }
-        let Some(key) = session_cookie(&self.parts.headers, &self.site.cookie_name) else {
+        let Some(key) = self.key() else {
             return Ok(None);
         };
         let usher = &self.view.usher;
-        let kept = self.worker.sessions().get(&key).filter(|cached| {
-            cached.session.origin == self.site.public_url.origin
-                && usher.sessions.is_fresh(&cached.session, self.now)
-        });
-        let cached = match kept {
+        let cached = match self.kept(&key) {
             Some(cached) => cached,
             None => match Box::pin(usher.session(&key, self.site, self.now)).await? {
                 Some(session) => self.worker.sessions().put(session),
@@ -162,41 +199,34 @@ impl Asking<'_> {
         }
     }
 
+    /// The fields to insert; none where anyone is admitted.
     fn grant(
         &self,
         admitted: &Admitted<'_>,
-        (session, since): (&Arc<Cached>, Since),
-        known: &Arc<Known>,
-    ) -> Result<Admission, Denial> {
+        session: &Cached,
+        known: &Known,
+    ) -> Result<Option<Arc<IdentityHead>>, Refusal> {
         match admitted.visitor() {
-            Visitor::Anonymous => return Ok(Admission::Public),
+            Visitor::Anonymous => return Ok(None),
             Visitor::Known { .. } => {}
         }
         if let Some(only) = self.only {
             only.check(&known.standing, &known.person)?;
         }
-        let identity = match known.identity(self.now) {
-            Some(identity) => identity,
-            None => {
-                let usher = &self.view.usher;
-                let fields = ForwardedIdentity::new(
-                    admitted,
-                    &session.session,
-                    self.app,
-                    &usher.config.public_url,
-                    &usher.keys.load(),
-                    self.now,
-                )?;
-                let fresh = Arc::new(IdentityHead::new(fields));
-                known.keep(&fresh);
-                fresh
-            }
-        };
-        Ok(Admission::Known {
-            session: Arc::clone(session),
-            since,
-            known: Arc::clone(known),
-            identity,
-        })
+        if let Some(identity) = known.identity(self.now) {
+            return Ok(Some(identity));
+        }
+        let usher = &self.view.usher;
+        let fields = ForwardedIdentity::new(
+            admitted,
+            &session.session,
+            self.app,
+            &usher.config.public_url,
+            &usher.keys.load(),
+            self.now,
+        )?;
+        let fresh = Arc::new(IdentityHead::new(fields));
+        known.keep(&fresh);
+        Ok(Some(fresh))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -249,13 +249,14 @@ pub(crate) enum AnswerFault {
 }
 
 /// The body of an answer, usher's own or an app's, with the record of its request.
-pub(crate) struct AnswerBody {
-    kind: Kind,
-    exchange: Option<Box<Exchange>>,
-}
+pub(crate) struct AnswerBody(Kind);
 
 enum Kind {
-    Own(Option<Bytes>),
+    Own {
+        bytes: Option<Bytes>,
+        /// None where the record is kept elsewhere.
+        exchange: Option<Box<Exchange>>,
+    },
     /// Boxed: an answer is moved several times before its body is read.
     App(Box<Download>),
 }
@@ -264,9 +265,32 @@ enum Kind {
 pub(crate) struct Download {
     inner: AppBody,
     session: Option<(Arc<Cached>, Since)>,
-    worker: Arc<Worker>,
-    live: Option<usize>,
+    live: Option<Place>,
     frames: u32,
+    exchange: Box<Exchange>,
+}
+
+/// The place of a stream among those that its thread looks after; taken off when it is dropped.
+struct Place {
+    worker: Arc<Worker>,
+    place: usize,
+}
+
+impl Place {
+    fn new(worker: &Arc<Worker>, session: &(Arc<Cached>, Since), waker: &Waker) -> Self {
+        worker.stats.stream(1);
+        Self {
+            place: worker.live.add(session.clone(), waker.clone()),
+            worker: Arc::clone(worker),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.worker.live.remove(self.place);
+        self.worker.stats.stream(-1);
+    }
 }
 
 /// A body that goes on for so many frames counts as a stream.
@@ -275,18 +299,18 @@ const STREAM_FRAMES: u32 = 8;
 impl AnswerBody {
     /// usher's own.
     pub(crate) fn own(text: impl Into<Bytes>, exchange: Box<Exchange>) -> Self {
-        Self {
-            kind: Kind::Own(Some(text.into()).filter(|bytes: &Bytes| !bytes.is_empty())),
+        Self(Kind::Own {
+            bytes: Some(text.into()).filter(|bytes: &Bytes| !bytes.is_empty()),
             exchange: Some(exchange),
-        }
+        })
     }
 
     /// None, for an answer whose record is kept elsewhere.
     pub(crate) fn none() -> Self {
-        Self {
-            kind: Kind::Own(None),
+        Self(Kind::Own {
+            bytes: None,
             exchange: None,
-        }
+        })
     }
 
     /// An app's; with `session`, the answer ends when that does.
@@ -295,38 +319,27 @@ impl AnswerBody {
         session: Option<(Arc<Cached>, Since)>,
         exchange: Box<Exchange>,
     ) -> Self {
-        let download = Download {
+        Self(Kind::App(Box::new(Download {
             inner,
             session,
-            worker: Arc::clone(&exchange.worker),
             live: None,
             frames: 0,
-        };
-        Self {
-            kind: Kind::App(Box::new(download)),
-            exchange: Some(exchange),
-        }
+            exchange,
+        })))
     }
 }
 
 impl Download {
     /// Whether the session is over. Asked only of answers that take their time.
     fn is_cut(&mut self, context: &Context<'_>) -> bool {
-        let Some(session) = &self.session else {
-            return false;
-        };
-        match self.live {
-            Some(place) => self.worker.live.is_cut(place, context.waker()),
-            None => {
-                let place = self
-                    .worker
-                    .live
-                    .add(session.clone(), context.waker().clone());
-                self.live = Some(place);
-                self.worker.stats.stream(1);
-                false
-            }
+        if let Some(Place { worker, place }) = &self.live {
+            return worker.live.is_cut(*place, context.waker());
         }
+        if let Some(session) = &self.session {
+            let worker = &self.exchange.worker;
+            self.live = Some(Place::new(worker, session, context.waker()));
+        }
+        false
     }
 
     fn poll(
@@ -345,15 +358,24 @@ impl Download {
         }
         polled.map_err(AnswerFault::App)
     }
+
+    fn poll_noted(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
+        let polled = self.poll(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => self.exchange.bytes += length(frame),
+            Poll::Ready(Some(Err(_))) => self.exchange.broken = true,
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        polled
+    }
 }
 
-impl Drop for Download {
-    fn drop(&mut self) {
-        if let Some(place) = self.live {
-            self.worker.live.remove(place);
-            self.worker.stats.stream(-1);
-        }
-    }
+/// Bytes of a frame; none for trailers.
+fn length(frame: &Frame<Bytes>) -> u64 {
+    frame.data_ref().map_or(0, |data| data.len() as u64)
 }
 
 impl Body for AnswerBody {
@@ -364,32 +386,27 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerFault>>> {
-        let polled = match &mut self.kind {
-            Kind::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::App(download) => download.poll(context),
+        let (bytes, exchange) = match &mut self.0 {
+            Kind::App(download) => return download.poll_noted(context),
+            Kind::Own { bytes, exchange } => (bytes, exchange),
         };
-        if let Some(exchange) = &mut self.exchange {
-            match &polled {
-                Poll::Ready(Some(Ok(frame))) => {
-                    exchange.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                }
-                Poll::Ready(Some(Err(_))) => exchange.broken = true,
-                Poll::Ready(None) | Poll::Pending => {}
-            }
+        let frame = bytes.take().map(Frame::data);
+        if let (Some(frame), Some(exchange)) = (&frame, exchange) {
+            exchange.bytes += length(frame);
         }
-        polled
+        Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Own(bytes) => bytes.is_none(),
+        match &self.0 {
+            Kind::Own { bytes, .. } => bytes.is_none(),
             Kind::App(download) => download.inner.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Own(bytes) => {
+        match &self.0 {
+            Kind::Own { bytes, .. } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Kind::App(download) => download.inner.size_hint(),

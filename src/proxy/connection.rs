@@ -119,6 +119,8 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     // The guard keeps time and counts; hyper gets room for what passed it.
     builder
         .header_read_timeout(None)
+        // Not that a client may close one side: the guard looks whether it did, for less.
+        .half_close(true)
         .max_buf_size((limits.header_bytes * 2).max(64 * 1024));
     if limits.headers > 100 {
         builder.max_headers(limits.headers);

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 
 use super::access_log::Line;
-use super::admit::Admission;
+use super::admit::{Admission, Grant};
 use super::cache::Known;
 use super::forward_auth::Dialect;
 use super::request_id::RequestId;
@@ -54,14 +54,26 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Notes that it was let in, and as whom.
-    pub(crate) fn admitted(&mut self, admission: &Admission) {
-        self.outcome = match admission {
-            Admission::Public => Outcome::Public,
-            Admission::Known { known, .. } => {
-                self.who = Some(Arc::clone(known));
-                Outcome::Admitted
+    pub(crate) fn admitted(&mut self, admission: Admission) -> Grant {
+        match admission {
+            Admission::Public => {
+                self.outcome = Outcome::Public;
+                Grant::default()
             }
-        };
+            Admission::Known {
+                session,
+                since,
+                known,
+                identity,
+            } => {
+                self.outcome = Outcome::Admitted;
+                self.who = Some(known);
+                Grant {
+                    identity: Some(identity),
+                    session: Some((session, since)),
+                }
+            }
+        }
     }
 
     /// Ends its span, where there is one.

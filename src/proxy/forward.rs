@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderName, Method, Response, Version};
 use hyper::body::{Body, Incoming};
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
@@ -18,33 +18,35 @@ use super::body::{AnswerBody, BodyFault, Progress, Upload};
 use super::cache::Cached;
 use super::exchange::Exchange;
 use super::head::Head;
-use super::http1::{AnswerHead, AppBody, AppFault, Failed, Framing, Question, Wire};
+use super::http1::{AnswerHead, AppFault, Failed, Framing, Question};
 use super::live::LiveStreams;
+use super::locate::Located;
 use super::pool::{Lease, Link, Pool};
-use super::route::{Host, Origin};
+use super::service::Peer;
 use super::tunnel::Tunnel;
-use super::worker::{View, Worker};
+use super::worker::View;
 use crate::config::{Site, Timeouts};
 use crate::refusal::{Reason, Refusal};
 use crate::session::Since;
+use crate::trace::Asking;
 
 /// A wait for an answer that lasts so long is looked after until its session ends; few do.
 const LONG_WAIT: Duration = Duration::from_millis(100);
 
+/// Why a request has no answer from its app, with its record.
+pub(super) type Unanswered = (Refusal, Box<Exchange>);
+
+/// The head of an app's answer and the connection that its body comes over; or why there is none.
+pub(super) type Answered = Result<(AnswerHead, Lease), Failure>;
+
 /// Where a request comes from and goes to, besides its own fields.
-#[derive(Debug)]
-pub(crate) struct Route<'a> {
-    pub(crate) site: &'a Site,
+pub(super) struct Route<'a, 'r> {
+    pub(super) located: &'r Located<'a>,
     /// The app's place in the config.
-    pub(crate) place: usize,
+    pub(super) place: usize,
     /// Connections to the app.
-    pub(crate) pool: &'a Arc<Pool>,
-    pub(crate) host: Host,
-    pub(crate) origin: Origin,
-    /// The peer's address as a field value.
-    pub(crate) peer: &'a HeaderValue,
-    /// `https` or `http`, as the browser sees it.
-    pub(crate) scheme: &'static str,
+    pub(super) pool: &'a Arc<Pool>,
+    pub(super) peer: &'a Peer,
 }
 
 /// Whether a request asks for a WebSocket (RFC 6455 4.1), and for nothing else.
@@ -65,26 +67,26 @@ fn asks_for_websocket(parts: &Parts, body: &Incoming) -> bool {
         && body.is_end_stream()
 }
 
-/// Sends an admitted request to its app and begins the answer.
+/// Writes what an admitted request is for its app, to be sent over a kept connection where there is one.
 ///
 /// # Errors
-/// The refusal with the record of the request: the app is down or too slow, or the client's body is at fault.
-pub(crate) async fn forward(
-    parts: &Parts,
-    client: Option<OnUpgrade>,
+/// The refusal with the record of the request: the body is too large.
+pub(super) fn forward<'a>(
+    parts: &mut Parts,
     body: Incoming,
-    view: &Arc<View>,
-    route: Route<'_>,
+    view: &'a Arc<View>,
+    route: &Route<'a, '_>,
     admission: Admission,
     mut exchange: Box<Exchange>,
-) -> Result<Response<AnswerBody>, (Refusal, Box<Exchange>)> {
-    let Some((_, _, firewall)) = view.app(route.place) else {
+) -> Result<Sending<'a>, Unanswered> {
+    let Some((app, _, firewall)) = view.app(route.place) else {
         return Err((Refusal::new(Reason::NotFound, "no such app"), exchange));
     };
     if let Err(refusal) = check_length(&body, view) {
         return Err((refusal, exchange));
     }
-    let websocket = client.is_some() && asks_for_websocket(parts, &body);
+    let client = parts.extensions.remove::<OnUpgrade>();
+    let client = client.filter(|_| asks_for_websocket(parts, &body));
     let (upload, progress) = match body.is_end_stream() {
         true => (None, None),
         false => {
@@ -92,73 +94,46 @@ pub(crate) async fn forward(
             (Some(upload), Some(progress))
         }
     };
-    let asking = match (&exchange.trace, view.usher.config.apps.get(route.place)) {
-        (Some(trace), Some(app)) => trace.to_app(app.id.as_str(), &parts.method),
-        (None, _) | (Some(_), None) => None,
-    };
-    let head = Head {
+    let trace = exchange.trace.as_ref();
+    let asking = trace.and_then(|trace| trace.to_app(app.id.as_str(), &parts.method));
+    let grant = exchange.admitted(admission);
+    let begun = std::time::Instant::now();
+    let mut kept = route.pool.take(begun);
+    let located = route.located;
+    let mut written = kept
+        .as_mut()
+        .map_or_else(Vec::new, |lease| lease.link.wire.take_spare());
+    Head {
         parts,
         firewall,
-        cookie_name: &route.site.cookie_name,
-        identity: match &admission {
-            Admission::Public => &view.nobody,
-            Admission::Known { identity, .. } => identity,
-        },
-        host: &route.host,
-        origin: &route.origin,
-        peer: route.peer,
-        scheme: route.scheme,
-        id: exchange.id.clone(),
-        websocket,
+        cookie_name: &located.site.cookie_name,
+        identity: grant.identity.as_deref().unwrap_or(&view.nobody),
+        host: &located.host,
+        origin: &located.origin,
+        peer: &route.peer.value,
+        scheme: located.scheme,
+        id: &exchange.id,
+        websocket: client.is_some(),
         trace: asking.as_ref(),
-    };
-    let before = std::time::Instant::now();
-    let sending = Sending {
+    }
+    .write(&mut written, upload.as_ref().map(|upload| upload.length()));
+    Ok(Sending {
+        site: located.site,
         pool: route.pool,
         timeouts: &view.usher.config.timeouts,
-        progress: progress.as_deref(),
-        worker: &exchange.worker,
-        begun: before.into(),
-        session: match &admission {
-            Admission::Public => None,
-            Admission::Known { session, since, .. } => Some((session, *since)),
-        },
-    };
-    let sent = sending.send(&head, upload).await;
-    exchange.worker.stats.added(before - exchange.started);
-    let answered = match sent {
-        Ok(answered) => answered,
-        Err(failure) => {
-            let refusal = failure.refusal(progress.as_deref());
-            if let Some(asking) = asking {
-                asking.failed(refusal.reason.code());
-            }
-            return Err((refusal, exchange));
-        }
-    };
-    if let Some(asking) = asking {
-        asking.answered(answered.status());
-    }
-    let session = match admission {
-        Admission::Public => None,
-        Admission::Known { session, since, .. } => Some((session, since)),
-    };
-    let mut response = match answered {
-        Answered::Http(response) => response,
-        Answered::Switched(response, wire) => {
-            let client = client.filter(|_| websocket);
-            return Tunnel::begin(client, &response, *wire, session, exchange)
-                .map(|id| answer::switching(response, &id));
-        }
-    };
-    answer::clean(
-        response.headers_mut(),
-        &route.site.cookie_name,
-        session.is_some(),
-        &exchange.id,
-    );
-    exchange.status = response.status();
-    Ok(response.map(|body| AnswerBody::app(body, session, exchange)))
+        live: &route.peer.worker.live,
+        again: upload.is_none() && parts.method.is_idempotent(),
+        question: Question::new(written, parts.method == Method::HEAD, upload),
+        kept,
+        late: begun.into(),
+        waiting: None,
+        client,
+        progress,
+        asking,
+        session: grant.session,
+        begun,
+        exchange,
+    })
 }
 
 /// Refuses a body that says itself that it is too large, before any of it is read.
@@ -174,7 +149,7 @@ fn check_length(body: &Incoming, view: &View) -> Result<(), Refusal> {
 
 /// Why there is no answer.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Connect(std::io::Error),
     Broken(AppFault),
     Late,
@@ -210,49 +185,49 @@ impl Failure {
     }
 }
 
-/// What a request to an app needs on its way.
-struct Sending<'a> {
+/// A request on its way to an app.
+pub(super) struct Sending<'a> {
+    pub(super) site: &'a Arc<Site>,
     pool: &'a Arc<Pool>,
     timeouts: &'a Timeouts,
-    progress: Option<&'a Progress>,
-    worker: &'a Worker,
-    /// When the first attempt begins.
-    begun: Instant,
+    live: &'a LiveStreams,
+    question: Question,
+    /// Whether it may be sent again although it was written: it is idempotent and has no body.
+    again: bool,
+    /// A kept connection, for the first attempt.
+    kept: Option<Lease>,
+    /// When the answer must have begun, unless the client's body takes its time.
+    late: Instant,
+    waiting: Option<Waiting<'a>>,
+    /// The client's side of the WebSocket that it asks for.
+    client: Option<OnUpgrade>,
+    progress: Option<Arc<Progress>>,
+    asking: Option<Asking>,
     /// The session that the wait for an answer ends with.
-    session: Option<(&'a Arc<Cached>, Since)>,
+    session: Option<(Arc<Cached>, Since)>,
+    /// When the first attempt began.
+    begun: std::time::Instant,
+    exchange: Box<Exchange>,
 }
 
-impl Sending<'_> {
-    /// Sends a request, over a kept connection where there is one. It is sent again, once and over a new connection,
-    /// only if none of it was written, or if it is idempotent, has no body, and the kept connection ended without a byte.
-    async fn send(
-        &self,
-        head: &Head<'_>,
-        upload: Option<Box<Upload>>,
-    ) -> Result<Answered, Failure> {
-        let mut lease = match self.pool.take(self.begun.into_std()) {
+impl<'a> Sending<'a> {
+    /// The answer of the app, once its head is there. The request is sent again, once and over a new connection, only if
+    /// none of it was written, or if it is idempotent, has no body, and the kept connection ended without a byte.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn wait(&mut self) -> Answered {
+        let mut lease = match self.kept.take() {
             Some(lease) => lease,
             None => self.connect().await?,
         };
-        let mut since = match lease.reused {
-            true => self.begun,
-            false => Instant::now(),
-        };
-        let method = &head.parts.method;
-        let again = upload.is_none() && method.is_idempotent();
-        let mut written = lease.link.wire.take_spare();
-        head.write(&mut written, upload.as_ref().map(|upload| upload.length()));
-        let mut question = Question::new(written, *method == Method::HEAD, upload);
         loop {
-            let attempt = self.begin(&mut question, &mut lease.link, since).await;
+            self.set_out(&mut lease);
+            let attempt = poll_fn(|context| self.poll_attempt(&mut lease, context)).await;
             match attempt {
-                Ok(head) if head.framing == Framing::Switched => {
-                    let wire = Box::new(lease.into_wire());
-                    return Ok(Answered::Switched(head.response, wire));
-                }
-                Ok(head) => return Ok(Answered::Http(question.answered(head, lease))),
+                Ok(head) => return Ok((head, lease)),
                 Err(Attempt::Failed(Failed::Unsent(_))) if lease.reused => {}
-                Err(Attempt::Failed(Failed::Silent(_))) if lease.reused && again => {}
+                Err(Attempt::Failed(Failed::Silent(_))) if lease.reused && self.again => {}
                 Err(Attempt::Failed(Failed::Unsent(error))) => {
                     return Err(Failure::Broken(error.into()));
                 }
@@ -262,9 +237,8 @@ impl Sending<'_> {
                 Err(Attempt::Late) => return Err(Failure::Late),
                 Err(Attempt::SessionEnded) => return Err(Failure::SessionEnded),
             }
-            question.rewind();
+            self.question.rewind();
             lease = self.connect().await?;
-            since = Instant::now();
         }
     }
 
@@ -274,54 +248,95 @@ impl Sending<'_> {
             .map_err(Failure::Connect)
     }
 
-    /// One attempt: the answer must begin within `timeouts.response` after the last part of the request's body, and
+    /// An attempt begins: the answer must begin within `timeouts.response` after the last part of the request's body, and
     /// before the session ends (a long poll is cut like a stream).
-    async fn begin(
-        &self,
-        question: &mut Question,
-        link: &mut Link,
-        since: Instant,
-    ) -> Result<AnswerHead, Attempt> {
-        let Link { wire, timer, .. } = link;
-        let late = since + self.timeouts.response;
-        timer.set(match self.session {
-            Some(_) => late.min(since + LONG_WAIT),
-            None => late,
+    fn set_out(&mut self, lease: &mut Lease) {
+        let since = match lease.reused {
+            true => self.begun.into(),
+            false => Instant::now(),
+        };
+        self.waiting = None;
+        self.late = since + self.timeouts.response;
+        lease.link.timer.set(match self.session {
+            Some(_) => self.late.min(since + LONG_WAIT),
+            None => self.late,
         });
-        let mut waiting: Option<Waiting<'_>> = None;
-        poll_fn(|context| {
-            if let Poll::Ready(answered) = question.poll(wire, context) {
-                return Poll::Ready(answered.map_err(Attempt::Failed));
+    }
+
+    fn poll_attempt(
+        &mut self,
+        lease: &mut Lease,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<AnswerHead, Attempt>> {
+        let Link { wire, timer, .. } = &mut *lease.link;
+        if let Poll::Ready(answered) = self.question.poll(wire, context) {
+            return Poll::Ready(answered.map_err(Attempt::Failed));
+        }
+        while timer.poll_due(context).is_ready() {
+            if self.waiting.is_none() {
+                self.waiting = self.look_after(context);
             }
-            while timer.poll_due(context).is_ready() {
-                if waiting.is_none() {
-                    waiting = self.wait(context);
-                }
-                let due = match self.progress {
-                    Some(progress) => late.max(progress.at() + self.timeouts.response),
-                    None => late,
-                };
-                if due <= Instant::now() {
-                    return Poll::Ready(Err(Attempt::Late));
-                }
-                timer.set(due);
+            let due = match &self.progress {
+                Some(progress) => self.late.max(progress.at() + self.timeouts.response),
+                None => self.late,
+            };
+            if due <= Instant::now() {
+                return Poll::Ready(Err(Attempt::Late));
             }
-            match &waiting {
-                Some(waiting) if waiting.is_over(context.waker()) => {
-                    Poll::Ready(Err(Attempt::SessionEnded))
-                }
-                Some(_) | None => Poll::Pending,
+            timer.set(due);
+        }
+        match &self.waiting {
+            Some(waiting) if waiting.is_over(context.waker()) => {
+                Poll::Ready(Err(Attempt::SessionEnded))
             }
-        })
-        .await
+            Some(_) | None => Poll::Pending,
+        }
     }
 
     /// Has the thread look after this wait, as it takes its time.
-    fn wait(&self, context: &Context<'_>) -> Option<Waiting<'_>> {
-        let (session, since) = self.session?;
-        let live = &self.worker.live;
-        let place = live.add((Arc::clone(session), since), context.waker().clone());
-        Some(Waiting { live, place })
+    fn look_after(&self, context: &Context<'_>) -> Option<Waiting<'a>> {
+        let session = self.session.clone()?;
+        let place = self.live.add(session, context.waker().clone());
+        Some(Waiting {
+            live: self.live,
+            place,
+        })
+    }
+
+    /// Makes the app's answer ours.
+    ///
+    /// # Errors
+    /// The refusal with the record of the request: there is no answer, or it makes no sense.
+    pub(super) fn answered(self, answered: Answered) -> Result<Response<AnswerBody>, Unanswered> {
+        let mut exchange = self.exchange;
+        exchange.worker.stats.added(self.begun - exchange.started);
+        let (head, lease) = match answered {
+            Ok(answered) => answered,
+            Err(failure) => {
+                let refusal = failure.refusal(self.progress.as_deref());
+                if let Some(asking) = self.asking {
+                    asking.failed(refusal.reason.code());
+                }
+                return Err((refusal, exchange));
+            }
+        };
+        if let Some(asking) = self.asking {
+            asking.answered(head.response.status());
+        }
+        if head.framing == Framing::Switched {
+            let app = lease.into_wire();
+            return Tunnel::begin(self.client, &head.response, app, self.session, exchange)
+                .map(|id| answer::switching(head.response, &id));
+        }
+        let mut response = self.question.answered(head, lease);
+        answer::clean(
+            response.headers_mut(),
+            &self.site.cookie_name,
+            self.session.is_some(),
+            &exchange.id,
+        );
+        exchange.status = response.status();
+        Ok(response.map(|body| AnswerBody::app(body, self.session, exchange)))
     }
 }
 
@@ -351,20 +366,4 @@ enum Attempt {
     Late,
     /// The session ended first.
     SessionEnded,
-}
-
-/// The answer to a request has begun.
-enum Answered {
-    Http(Response<AppBody>),
-    /// The connection is no longer HTTP.
-    Switched(Response<()>, Box<Wire>),
-}
-
-impl Answered {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Http(response) => response.status(),
-            Self::Switched(response, _) => response.status(),
-        }
-    }
 }

@@ -116,7 +116,7 @@ pub(crate) struct Head<'a> {
     pub(crate) peer: &'a HeaderValue,
     /// `https` or `http`, as the browser sees it.
     pub(crate) scheme: &'static str,
-    pub(crate) id: RequestId,
+    pub(crate) id: &'a RequestId,
     /// Whether it asks for a WebSocket.
     pub(crate) websocket: bool,
     /// The span of the question to the app, where there is a trace.

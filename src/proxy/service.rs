@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,17 +13,17 @@ use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use jiff::Timestamp;
 
-use super::admit::{Asking, Denial};
+use super::admit::{Admission, Asking, Denial};
 use super::answer;
 use super::body::AnswerBody;
 use super::denial::{asked, refuse, sign_in_first};
 use super::exchange::Exchange;
-use super::forward::{self, Route};
+use super::forward::{Answered, Route, Sending, forward};
 use super::forward_auth::{self, Dialect};
-use super::locate::{At, locate};
+use super::locate::{At, Located, locate};
+use super::pool::Pool;
 use super::request_id::RequestId;
 use super::route::{
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID, is_trusted,
@@ -30,7 +31,7 @@ use super::route::{
 use super::state::{ConnectionState, UpgradeAnswer};
 use super::stats::Outcome;
 use super::worker::{View, Worker};
-use crate::config::Site;
+use crate::config::{App, Site};
 use crate::endpoints;
 use crate::refusal::{Reason, Refusal};
 use crate::trace::Served;
@@ -51,36 +52,39 @@ pub(crate) struct Peer {
 type Answer = Response<AnswerBody>;
 
 /// Answers one request. It never fails: a fault is an answer too.
-pub(crate) async fn serve(
+pub(crate) fn serve(
     peer: Arc<Peer>,
     request: Request<Incoming>,
-) -> Result<Answer, Infallible> {
-    peer.state.begin();
+) -> impl Future<Output = Result<Answer, Infallible>> {
+    // Taken apart before the future begins, which is then the smaller.
     let (mut parts, body) = request.into_parts();
-    let http2 = parts.version == Version::HTTP_2;
-    if http2 {
-        // On HTTP/1, the guard notes the heads.
-        peer.state.head_done();
+    async move {
+        peer.state.begin();
+        let http2 = parts.version == Version::HTTP_2;
+        if http2 {
+            // On HTTP/1, the guard notes the heads.
+            peer.state.head_done();
+        }
+        let upgrade = !http2 && answer::has(&parts.headers, &UPGRADE);
+        let view = peer.worker.view();
+        let response = match view.usher.tracer.serve(&parts.headers) {
+            None => answer(&peer, &view, &mut parts, body, None).await,
+            Some(trace) => Box::pin(traced(&peer, &view, &mut parts, body, trace)).await,
+        };
+        if upgrade {
+            peer.state.answer_upgrade(match response.status() {
+                StatusCode::SWITCHING_PROTOCOLS => UpgradeAnswer::Granted,
+                _ => UpgradeAnswer::Denied,
+            });
+        }
+        Ok(response)
     }
-    let upgrade = !http2 && answer::has(&parts.headers, &UPGRADE);
-    let view = peer.worker.view();
-    let response = match view.usher.tracer.serve(&parts.headers) {
-        None => answer(&peer, view, &mut parts, body, None).await,
-        Some(trace) => Box::pin(traced(&peer, view, &mut parts, body, trace)).await,
-    };
-    if upgrade {
-        peer.state.answer_upgrade(match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => UpgradeAnswer::Granted,
-            _ => UpgradeAnswer::Denied,
-        });
-    }
-    Ok(response)
 }
 
 /// Answers below the request's span.
 async fn traced(
     peer: &Peer,
-    view: Arc<View>,
+    view: &Arc<View>,
     parts: &mut Parts,
     body: Incoming,
     mut trace: Box<Served>,
@@ -94,28 +98,68 @@ async fn traced(
     current.within(answered).await
 }
 
-/// By reference, as what a future is given is moved with it.
+/// What becomes of a request once it is decided.
+enum Decided<'a> {
+    /// usher answers it.
+    Answered(Answer),
+    /// It is to be sent to its app.
+    Sent(Sending<'a>),
+}
+
+/// How far a request comes without waiting.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the usual one, and is moved once"
+)]
+enum Step<'a, 'p> {
+    Decided(Decided<'a>),
+    /// It waits, for the store, for an account or for its own body. Boxed, as that is rare: the future of a request that goes to
+    /// the app at once stays small.
+    Waits(Pin<Box<dyn Future<Output = Answer> + Send + 'p>>),
+}
+
 async fn answer(
     peer: &Peer,
-    view: Arc<View>,
+    view: &Arc<View>,
     parts: &mut Parts,
     body: Incoming,
     trace: Option<Box<Served>>,
 ) -> Answer {
+    let mut sending = match begin(peer, view, parts, body, trace) {
+        Step::Decided(Decided::Answered(response)) => return response,
+        Step::Decided(Decided::Sent(sending)) => sending,
+        Step::Waits(answer) => return answer.await,
+    };
+    let answered = sending.wait().await;
+    finish(view, parts, sending, answered)
+}
+
+/// Finds where a request belongs and decides, with what this thread has at hand.
+fn begin<'a: 'p, 'p>(
+    peer: &'a Peer,
+    view: &'a Arc<View>,
+    parts: &'p mut Parts,
+    body: Incoming,
+    trace: Option<Box<Served>>,
+) -> Step<'a, 'p> {
     let trusted = is_trusted(&view.usher.config.trusted_proxies, peer.address);
-    let mut exchange = record(peer, &view, parts, trusted);
+    let mut exchange = record(peer, view, parts, trusted);
     exchange.trace = trace;
     if let Some(dialect) = Dialect::of(&view.usher.config.prefix, parts.uri.path()) {
         let parts = taken(parts);
-        return Box::pin(forward_auth::answer(peer, &view, dialect, parts, exchange)).await;
+        return Step::Waits(Box::pin(forward_auth::answer(
+            peer, view, dialect, parts, exchange,
+        )));
     }
-    let located = match locate(peer, &view, parts, trusted) {
+    let located = match locate(peer, view, parts, trusted) {
         Ok(located) => located,
-        Err((refusal, site)) => return refuse(&view, site, &refusal, parts, exchange),
+        Err((refusal, site)) => {
+            let response = refuse(view, site, &refusal, parts, exchange);
+            return Step::Decided(Decided::Answered(response));
+        }
     };
     exchange.client = located.origin.client;
     exchange.host = Some(located.host.value.clone());
-    let site = located.site;
     let place = match located.at {
         At::Own => {
             if !trusted {
@@ -123,8 +167,8 @@ async fn answer(
                     parts.headers.remove(name);
                 }
             }
-            // Boxed, as all that is rare: the future of a request to the app stays small, and is moved often.
-            return Box::pin(endpoint(&view, site, taken(parts), body, exchange)).await;
+            let (site, parts) = (located.site, taken(parts));
+            return Step::Waits(Box::pin(endpoint(view, site, parts, body, exchange)));
         }
         At::App(place) => place,
     };
@@ -133,44 +177,102 @@ async fn answer(
         .app(place)
         .and_then(|(app, own, _)| Some((app, own.pool.as_ref()?)))
     else {
-        return refuse(&view, Some(site), &not_forwarded(), parts, exchange);
+        let site = Some(located.site);
+        let response = refuse(view, site, &not_forwarded(), parts, exchange);
+        return Step::Decided(Decided::Answered(response));
     };
-    let asking = Asking {
-        worker: &peer.worker,
-        view: &view,
-        site,
-        canonical: located.host.is_of(&site.public_url),
+    let gate = Gate {
+        peer,
+        view,
+        located,
+        place,
         app,
-        place,
-        target: &located.target,
-        parts,
-        only: None,
-        now: exchange.at,
-    };
-    let admission = match asking.admit().await {
-        Ok(admission) => admission,
-        Err(Denial::Refused(refusal)) => {
-            return refuse(&view, Some(site), &refusal, parts, exchange);
-        }
-        Err(Denial::NeedsSignIn) => {
-            let response = sign_in_first(&view, (site, app), parts, &mut exchange);
-            return answer::own(endpoints::fitting(&parts.method, response), exchange);
-        }
-    };
-    exchange.admitted(&admission);
-    let route = Route {
-        site,
-        place,
         pool,
-        host: located.host,
-        origin: located.origin,
-        peer: &peer.value,
-        scheme: located.scheme,
     };
-    let client = parts.extensions.remove::<OnUpgrade>();
-    match forward::forward(parts, client, body, &view, route, admission, exchange).await {
+    match gate.asking(parts, exchange.at).at_hand() {
+        Some(admission) => Step::Decided(gate.pass(admission, parts, body, exchange)),
+        None => Step::Waits(Box::pin(gate.wait(parts, body, exchange))),
+    }
+}
+
+/// A request before its app, and what is known of both.
+struct Gate<'a> {
+    peer: &'a Peer,
+    view: &'a Arc<View>,
+    located: Located<'a>,
+    place: usize,
+    app: &'a Arc<App>,
+    pool: &'a Arc<Pool>,
+}
+
+impl<'a> Gate<'a> {
+    fn asking<'s>(&'s self, parts: &'s Parts, now: Timestamp) -> Asking<'s> {
+        Asking {
+            worker: &self.peer.worker,
+            view: self.view,
+            site: self.located.site,
+            canonical: self.located.host.is_of(&self.located.site.public_url),
+            app: self.app,
+            place: self.place,
+            target: &self.located.target,
+            parts,
+            only: None,
+            now,
+        }
+    }
+
+    /// Waits for the decision, then for the app.
+    async fn wait(self, parts: &mut Parts, body: Incoming, exchange: Box<Exchange>) -> Answer {
+        let admission = self.asking(parts, exchange.at).admit().await;
+        let mut sending = match self.pass(admission, parts, body, exchange) {
+            Decided::Sent(sending) => sending,
+            Decided::Answered(response) => return response,
+        };
+        let answered = sending.wait().await;
+        finish(self.view, parts, sending, answered)
+    }
+
+    /// Sends on what is admitted; else gives the answer.
+    fn pass(
+        &self,
+        admission: Result<Admission, Denial>,
+        parts: &mut Parts,
+        body: Incoming,
+        mut exchange: Box<Exchange>,
+    ) -> Decided<'a> {
+        let (view, site) = (self.view, self.located.site);
+        let admission = match admission {
+            Ok(admission) => admission,
+            Err(Denial::Refused(refusal)) => {
+                return Decided::Answered(refuse(view, Some(site), &refusal, parts, exchange));
+            }
+            Err(Denial::NeedsSignIn) => {
+                let response = sign_in_first(view, (site, self.app), parts, &mut exchange);
+                let response = endpoints::fitting(&parts.method, response);
+                return Decided::Answered(answer::own(response, exchange));
+            }
+        };
+        let route = Route {
+            located: &self.located,
+            place: self.place,
+            pool: self.pool,
+            peer: self.peer,
+        };
+        match forward(parts, body, view, &route, admission, exchange) {
+            Ok(sending) => Decided::Sent(sending),
+            Err((refusal, exchange)) => {
+                Decided::Answered(refuse(view, Some(site), &refusal, parts, exchange))
+            }
+        }
+    }
+}
+
+/// The answer of the app, or the refusal that comes of it.
+fn finish(view: &View, parts: &Parts, sending: Sending<'_>, answered: Answered) -> Answer {
+    let site = sending.site;
+    match sending.answered(answered) {
         Ok(response) => response,
-        Err((refusal, exchange)) => refuse(&view, Some(site), &refusal, parts, exchange),
+        Err((refusal, exchange)) => refuse(view, Some(site), &refusal, parts, exchange),
     }
 }
 

@@ -87,6 +87,11 @@ impl ConnectionState {
         }
     }
 
+    /// Whether a request is being answered.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_flight.load(Relaxed) > 0
+    }
+
     /// Whether writing is blocked by the client.
     pub(crate) fn stalled(&self, stalled: bool) {
         if !stalled {

@@ -10,11 +10,12 @@ use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 
-use super::admit::{Admission, Asking, Denial};
+use super::admit::{Asking, Denial};
 use super::answer;
 use super::body::AnswerBody;
 use super::denial;
 use super::exchange::Exchange;
+use super::head::IdentityHead;
 use super::locate::{self, At};
 use super::route::Origin;
 use super::service::Peer;
@@ -174,8 +175,8 @@ async fn judge<'a>(
         Denial::NeedsSignIn => Denied::NeedsSignIn(site, app),
         Denial::Refused(refusal) => here(refusal),
     })?;
-    exchange.admitted(&admission);
-    Ok(identity(firewall, &admission))
+    let identity = exchange.admitted(admission).identity;
+    Ok(fields(firewall, identity.as_deref()))
 }
 
 /// What is under usher's prefix may pass as nobody: the proxy sends it to usher, which asks for what each of its endpoints needs.
@@ -207,15 +208,10 @@ fn check_fields(headers: &HeaderMap, dialect: Dialect, firewall: &Firewall) -> R
 }
 
 /// Every name that the app knows, each with its value or empty, so that a proxy which copies them overwrites whatever a client sent.
-fn identity(firewall: &Firewall, admission: &Admission) -> HeaderMap {
+fn fields(firewall: &Firewall, identity: Option<&IdentityHead>) -> HeaderMap {
     let mut fields = empty(firewall.own());
-    match admission {
-        Admission::Public => {}
-        Admission::Known { identity, .. } => {
-            for (name, value) in identity.fields() {
-                fields.insert(name, value.clone());
-            }
-        }
+    for (name, value) in identity.map_or(&[][..], IdentityHead::fields) {
+        fields.insert(name, value.clone());
     }
     fields
 }

@@ -7,6 +7,7 @@ mod chunked;
 mod head;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -278,6 +279,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         Poll::Ready(())
     }
 
+    /// Looks whether the client is still there while its answer is awaited: hyper itself does not, as it would take a buffer of
+    /// its own each time (see `http1_builder`). What the client sends already is held for later.
+    ///
+    /// # Errors
+    /// `ConnectionAborted` where the client has closed its side.
+    fn watch(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let between = matches!(self.reading, Reading::Head);
+        if !between || !self.held.is_empty() || !self.ready.is_empty() || !self.state.is_busy() {
+            return Ok(());
+        }
+        let mut space = [MaybeUninit::uninit(); 1024];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        let polled = Pin::new(&mut self.io).poll_read(context, &mut buffer)?;
+        if polled.is_pending() {
+            return Ok(());
+        }
+        if buffer.filled().is_empty() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.held.extend_from_slice(buffer.filled());
+        self.release();
+        Ok(())
+    }
+
     fn note_write<T>(&self, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.state.stalled(poll.is_pending());
         poll
@@ -343,6 +368,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.io).poll_write(context, bytes);
+        if poll.is_pending() {
+            self.watch(context)?;
+        }
         self.note_write(poll)
     }
 
@@ -352,6 +380,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = poll_write_slices(Pin::new(&mut self.io), context, slices);
+        if poll.is_pending() {
+            self.watch(context)?;
+        }
         self.note_write(poll)
     }
 
@@ -359,7 +390,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         self.io.is_write_vectored()
     }
 
+    /// hyper flushes whenever it has nothing more to do for now.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch(context)?;
         Pin::new(&mut self.io).poll_flush(context)
     }
 

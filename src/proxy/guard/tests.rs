@@ -279,3 +279,46 @@ async fn closing_waits_a_moment_for_a_client_that_is_still_sending() {
     assert!(start.elapsed() >= LINGER_FOR);
     assert!(start.elapsed() < LINGER_FOR * 3);
 }
+
+/// A guard on whose connection a request is being answered, and the client's side.
+fn answering() -> (Guard<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
+    let (client, server) = duplex(64 * 1024);
+    let state = Arc::new(ConnectionState::new());
+    state.begin();
+    (Guard::http1(server, Vec::new(), &LIMITS, state), client)
+}
+
+#[tokio::test]
+async fn a_client_that_has_gone_is_noticed_while_its_answer_is_awaited() {
+    let (mut guard, mut client) = answering();
+    guard.flush().await.unwrap();
+    client.shutdown().await.unwrap();
+    let error = guard.flush().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+}
+
+#[tokio::test]
+async fn a_client_that_has_gone_is_noticed_although_it_reads_nothing_of_its_answer() {
+    let (mut guard, mut client) = answering();
+    client.shutdown().await.unwrap();
+    let answer = vec![b'x'; 1024 * 1024];
+    let written = tokio::time::timeout(Duration::from_secs(5), guard.write_all(&answer));
+    let error = written.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+}
+
+#[tokio::test]
+async fn little_is_read_ahead_of_a_client_that_does_not_wait_for_its_answer_and_nothing_is_lost() {
+    let (mut guard, mut client) = answering();
+    let sent = "GET / HTTP/1.1\r\n\r\n".repeat(200);
+    client.write_all(sent.as_bytes()).await.unwrap();
+    for _ in 0..10 {
+        guard.flush().await.unwrap();
+    }
+    let ahead = guard.held.len() + guard.ready.len();
+    assert!((1..=1024).contains(&ahead), "{ahead}");
+    drop(client);
+    let mut seen = vec![0; sent.len()];
+    guard.read_exact(&mut seen).await.unwrap();
+    assert_eq!(String::from_utf8(seen).unwrap(), sent);
+}

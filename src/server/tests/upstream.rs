@@ -407,3 +407,49 @@ async fn what_an_app_sends_right_behind_its_switch_opens_the_tunnel() {
     stage.send("back").await;
     until(&mut app, "back").await;
 }
+
+#[tokio::test]
+async fn an_app_is_let_go_when_the_client_leaves_before_or_within_the_answer() {
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
+    for begun in ["", half] {
+        let mut stage = Stage::set().await;
+        let mut app = stage.asked(&get("/public/x", "")).await;
+        app.write_all(begun.as_bytes()).await.unwrap();
+        if !begun.is_empty() {
+            stage.gets("half").await;
+        }
+        stage.client.shutdown().await.unwrap();
+        assert!(rest(&mut app).await.is_empty(), "{begun:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_while_an_answer_is_awaited_is_asked_next() {
+    let long = format!("X-Long: {}\r\n", "x".repeat(3000));
+    for (next, at) in [
+        (get("/public/y", ""), 0),
+        (get("/public/y", ""), 20),
+        (get("/public/y", "").repeat(2), 60),
+        (get("/public/y", &long), 2000),
+        (post("Content-Length: 5").replace("/x", "/y") + "hello", 90),
+    ] {
+        let mut stage = Stage::set().await;
+        let mut app = stage.asked(&get("/public/x", "")).await;
+        let (early, late) = next.split_at(at.min(next.len()));
+        stage.send(if at == 0 { late } else { early }).await;
+        // Long enough for it to be read.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        app.write_all(OK.as_bytes()).await.unwrap();
+        stage.gets("ok").await;
+        stage.send(if at == 0 { "" } else { late }).await;
+        for _ in 0..next.matches(" HTTP/1.1").count() {
+            let head = until(&mut app, "\r\n\r\n").await;
+            assert!(head.contains(" /public/y HTTP/1.1\r\n"), "{head}");
+            if next.ends_with("hello") {
+                until(&mut app, "hello").await;
+            }
+            app.write_all(OK.as_bytes()).await.unwrap();
+            stage.gets("ok").await;
+        }
+    }
+}
